@@ -1,0 +1,1 @@
+"""Token mixers: projections, gates and norms around an engine, one family a file."""

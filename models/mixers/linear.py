@@ -1,0 +1,71 @@
+"""Linear attention: softmax's exponential replaced by a feature map, so that the past fits into one matrix.
+
+    φ(x) = elu(x) + 1;   S_t = S_{t-1} + φ(k_t) v_tᵀ,   z_t = z_{t-1} + φ(k_t);   o_t = S_tᵀ φ(q_t) / (z_tᵀ φ(q_t))
+
+Paper: Katharopoulos et al. 2020, Transformers are RNNs (2006.16236). z is kept as one more column of S (a value that is
+always 1). A short convolution before q, k, v lets a layer see its neighbours; the paper's layer has none (`conv=0`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers import ShortConv
+from models.ops import recurrence
+from models.tape import Tape
+
+EPS = 1e-6
+
+
+class LinearState(NamedTuple):
+    """memory [B,H,K,V+1] (last column: the normaliser z), conv [B,w-1,C] or None."""
+
+    memory: Tensor
+    conv: Tensor | None
+
+
+class LinearAttention(nn.Module):
+    """elu+1 linear attention over x [B,T,D]."""
+
+    label = "linear"
+    family = "linear"
+    stochastic = True
+
+    def __init__(self, width: int, *, heads: int, head_dim: int, conv: int = 4) -> None:
+        super().__init__()
+        self.heads, self.head_dim = heads, head_dim
+        self.qkv = nn.Linear(width, 3 * heads * head_dim, bias=False)
+        self.conv = ShortConv(3 * heads * head_dim, conv) if conv else None
+        self.out = nn.Linear(heads * head_dim, width, bias=False)
+
+    def init_state(self, batch_size: int) -> LinearState:
+        memory = self.qkv.weight.new_zeros(batch_size, self.heads, self.head_dim, self.head_dim + 1)
+        return LinearState(memory, None if self.conv is None else self.conv.init_state(batch_size))
+
+    def forward(self, x: Tensor, state: LinearState, tape: Tape | None = None) -> tuple[Tensor, LinearState]:
+        batch, length, _ = x.shape
+        rows, tail = self.qkv(x), state.conv
+        if self.conv is not None and tail is not None:
+            rows, tail = self.conv(rows, tail)
+        qk, v = rows.view(batch, length, 3 * self.heads, self.head_dim).transpose(1, 2).split(
+            (2 * self.heads, self.heads), 1
+        )
+        q, k = (F.elu(qk) + 1).chunk(2, 1)  # [B,H,T,K]
+        v = F.pad(v, (0, 1), value=1.0)  # [B,H,T,V+1]
+        if length == 1:
+            read, memory = recurrence.step(q[:, :, 0], k[:, :, 0], v[:, :, 0], state.memory)
+            read = read[:, :, None]
+        else:
+            read, memory = recurrence.parallel(q, k, v, state=state.memory)
+        o = read[..., :-1] / (read[..., -1:] + EPS)  # [B,H,T,V]
+        if tape is not None and tape.wants("mix"):
+            mix = recurrence.matrix(q, k)
+            tape.put("mix", mix / (mix.sum(-1, keepdim=True) + EPS))
+            tape.put("values", v[..., :-1])
+            tape.put("read", o)
+            tape.put("states", recurrence.states(k, v[..., :-1], state=state.memory[..., :-1]))
+        return self.out(o.transpose(1, 2).reshape(batch, length, -1)), LinearState(memory, tail)

@@ -1,0 +1,1 @@
+"""The engines as pure functions, each in its parallel, step and matrix form."""

@@ -1,0 +1,112 @@
+"""The zoo: one entry an architecture, each a pattern of layers over shared mixers plus its published facts.
+
+All tiny models have four layers, width 64 and four heads; every recurrent layer holds a state of 4 × 16 × 16 numbers, so
+that fixed-state models are compared at the same memory. The feed-forward's width evens out the parameters that one token
+uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from models.backbone import Backbone, Layer, parameters, seeded
+from models.ffn import MixtureOfExperts, SwiGLU
+from models.mixers.delta import GatedDeltaNet
+from models.mixers.linear import LinearAttention
+from models.mixers.mamba import Mamba2
+from models.mixers.softmax import SoftmaxAttention
+from models.tasks.tokenizer import VOCABULARY
+
+WIDTH = 64
+HEADS = 4
+HEAD_DIM = 16
+FAMILIES = {
+    "attention": "Full attention", "local": "Local attention", "linear": "Linear and delta", "ssm": "State space",
+    "recurrent": "Recurrent revival", "hybrid": "Hybrid", "diffusion": "Text diffusion", "recursive": "Recursive",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One entry. `pattern` says what each layer is; the rest is what a reader wants to know of the real thing."""
+
+    id: str
+    name: str
+    short: str
+    family: str
+    summary: str
+    pattern: tuple[Layer, ...]
+    paper: str
+    year: int
+    ratio: str = ""  # of a hybrid: recurrent layers to attention layers, as published
+
+    @property
+    def family_name(self) -> str:
+        return FAMILIES[self.family]
+
+
+def _mlp(hidden: int) -> partial[SwiGLU]:
+    return partial(SwiGLU, hidden=hidden)
+
+
+_softmax = partial(SoftmaxAttention, heads=HEADS, head_dim=HEAD_DIM)
+_delta = partial(GatedDeltaNet, heads=HEADS, key_dim=HEAD_DIM, value_dim=HEAD_DIM)
+_mamba = partial(Mamba2, heads=HEADS, head_dim=HEAD_DIM, state_size=HEAD_DIM)
+_linear = partial(LinearAttention, heads=HEADS, head_dim=HEAD_DIM)
+_gated = partial(_softmax, gated=True, qk_norm=True, rotary=0.25)
+_moe = partial(MixtureOfExperts, experts=4, top_k=2, hidden=48, shared=48)
+
+ZOO: dict[str, Architecture] = {
+    entry.id: entry
+    for entry in (
+        Architecture(
+            "mha", "Softmax attention", "Softmax", "attention",
+            "Every token looks at every earlier one; the cache of keys and values grows with the text.",
+            (Layer(_softmax, _mlp(168)),) * 4, "Attention Is All You Need, 1706.03762", 2017,
+        ),
+        Architecture(
+            "sliding-window", "Sliding window", "Window", "local",
+            "Softmax attention that sees the last 16 tokens only; what leaves the window is gone.",
+            (Layer(partial(_softmax, window=16), _mlp(168)),) * 4, "Longformer, 2004.05150", 2020,
+        ),
+        Architecture(
+            "linear", "Linear attention", "Linear", "linear",
+            "elu+1 features instead of the exponential: the past is one matrix, to which every token adds.",
+            (Layer(_linear, _mlp(164)),) * 4, "Transformers are RNNs, 2006.16236", 2020,
+        ),
+        Architecture(
+            "mamba2", "Mamba-2", "Mamba-2", "ssm",
+            "State-space duality: a state with one decay per head, chosen by each token.",
+            (Layer(_mamba, _mlp(180)),) * 4, "Transformers are SSMs, 2405.21060", 2024,
+        ),
+        Architecture(
+            "gated-deltanet", "Gated DeltaNet", "GDN", "linear",
+            "A decaying state in which writing a key first erases what was stored under it.",
+            (Layer(_delta, _mlp(144)),) * 4, "Gated Delta Networks, 2412.06464", 2024,
+        ),
+        Architecture(
+            "qwen3-next", "Qwen3-Next", "Qwen3-Next", "hybrid",
+            "Three Gated DeltaNet layers, then one gated attention layer; a mixture of experts after each.",
+            (Layer(_delta, _moe),) * 3 + (Layer(_gated, _moe),), "Qwen3-Next-80B-A3B, model card", 2025, "3:1",
+        ),
+    )
+}
+
+
+def build(id: str, *, seed: int = 0) -> Backbone:
+    """An untrained model of the architecture `id`; KeyError with the known ids otherwise."""
+    if id not in ZOO:
+        raise KeyError(f"no architecture {id!r}; known: {', '.join(ZOO)}")
+    return seeded(seed, lambda: Backbone(ZOO[id].pattern, width=WIDTH, vocabulary=len(VOCABULARY)))
+
+
+def main() -> None:
+    """Print the parameters of every entry."""
+    for id in ZOO:
+        total, active = parameters(build(id))
+        print(f"{id:16} {total:8,} parameters, {active:8,} active")
+
+
+if __name__ == "__main__":
+    main()
