@@ -6,7 +6,7 @@ Mamba-2, RWKV-5/6, DeltaNet, Gated DeltaNet and KDA are this one recurrence with
 
     S_t = (I - beta_t k_t k_t^T) diag(e^{g_t}) S_{t-1} + beta_t k_t v_t^T        o_t = S_t^T q_t
 
-    log_decay g   None: nothing fades | [H]: a constant a head | [B,H,T]: a number a token | [B,H,T,K]: one a channel
+    log_decay g   finite, <= 0. None: no fading | [H]: one a head | [B,H,T]: one a token | [B,H,T,K]: one a channel
     beta          None: nothing is erased and the write is k_t v_t^T | [B,H,T]: fade, then erase, then write
     bonus u       [H,K] (RWKV): the read comes before fading and writing, the current token enters through the bonus,
                   o_t = S_{t-1}^T q_t + (q_t . (u * k_t)) v_t          S_t = diag(e^{g_t}) S_{t-1} + k_t v_t^T
@@ -92,9 +92,9 @@ def _slab(
     if fading is None:
         reading, entered, fresh, keep = q, k, k, None
     else:
-        reading = q * fading.reads.exp()  # what is left, at the read, of the state before the chunk
-        entered = k * fading.writes.exp() if beta is not None else k  # and at the erasure
-        fresh, keep = k * (fading.whole - fading.writes).exp(), fading.whole.exp().mT  # at the end; [.., 1 or K, 1]
+        reading = q * fading.reads.exp2()  # what is left, at the read, of the state before the chunk
+        entered = k * fading.writes.exp2() if beta is not None else k  # and at the erasure
+        fresh, keep = k * (fading.whole - fading.writes).exp2(), fading.whole.exp2().mT  # at the end; [.., 1 or K, 1]
     if beta is None or erasure is None:
         out, write = attn @ v, fresh.mT @ v  # within the chunk; what the chunk leaves behind [B,H,n,K,V]
         keep = None if keep is None else keep.expand(*write.shape[:-2], -1, 1)

@@ -64,6 +64,7 @@ def phonebook(text: str, length: int, seed: int) -> Prompt:
         raise PromptError(f"Your pairs and questions need {need} tokens, more than N = {length}. Choose a longer sequence.")
     spare = [name for name in NAMES if name not in pairs]
     rng.shuffle(spare)
+    spare.sort(key=len)  # three letters first: short books stay in narrow columns
     book = [(name, rng.choice(NUMBERS)) for name in spare[: room - len(pairs)]]
     for rank, pair in enumerate(pairs.items()):  # the k-th of n goes to (k + 1/2) / n of the book
         book.insert(int((rank + 0.5) / len(pairs) * room), pair)

@@ -1,0 +1,1 @@
+"""Beyond Attention's playground: requests, runs, measurements, picture payloads and, in `ui`, the web app."""

@@ -1,0 +1,1 @@
+"""Speed of the engines against public references, measured on this machine."""
