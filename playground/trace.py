@@ -69,6 +69,7 @@ class Trace:
     layers: tuple[LayerTrace, ...]
     answers: tuple[Answer, ...]
     held: tuple[int, ...]  # bytes of the state after each token
+    reader: tuple[int, int]  # (layer, head) that reads the answers most
 
 
 @lru_cache(maxsize=64)
@@ -89,7 +90,8 @@ def trace(id: str, prompt: Prompt, device: torch.device) -> Trace:
     logits, _ = model(tokens, tape=tape)
     total, active = parameters(model)
     layers = tuple(_layer(block, tape.layers[index]) for index, block in enumerate(model.blocks))
-    return Trace(id, trained, total, active, layers, _answers(logits[0], prompt), _held(model, tokens))
+    answers, held = _answers(logits[0], prompt), _held(model, tokens)
+    return Trace(id, trained, total, active, layers, answers, held, _reader(layers, prompt))
 
 
 def _held(model: Backbone, tokens: Tensor) -> tuple[int, ...]:
@@ -107,6 +109,17 @@ def _answers(logits: Tensor, prompt: Prompt) -> tuple[Answer, ...]:
         Answer(question.t, question.s, question.word, question.answer, VOCABULARY[int(word)], float(p))
         for question, word, p in zip(prompt.questions, said.cpu(), best.cpu(), strict=True)
     )
+
+
+def _reader(layers: tuple[LayerTrace, ...], prompt: Prompt) -> tuple[int, int]:
+    """The layer and head whose rows put the largest share of their weight on the cells of the answers."""
+    rows, cells = ([getattr(question, name) for question in prompt.questions] for name in "ts")
+    best = (-1.0, 0, 0)
+    for index, layer in enumerate(layers):
+        weight = np.abs(layer.mix[:, rows])  # [H,questions,T]
+        shares = weight[:, range(len(rows)), cells] / weight.sum(-1).clip(1e-30)
+        best = max(best, *((float(share), index, head) for head, share in enumerate(shares.mean(-1))))
+    return best[1], best[2]
 
 
 def _layer(block: Any, record: dict[str, Tensor]) -> LayerTrace:

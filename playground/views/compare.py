@@ -93,6 +93,7 @@ def _column(column: Column, shown: tuple[Question, ...], ranges: dict[int, float
     return head | {
         "kind": "trained" if trace.trained else "untrained", "parameters": trace.parameters, "active": trace.active,
         "layers": [_strip(layer) for layer in trace.layers],
+        "reader": {"layer": trace.reader[0], "head": trace.reader[1]},
         "score": {"right": sum(answer.right for answer in trace.answers), "of": len(trace.answers)},
         "answers": [
             {
