@@ -1,0 +1,71 @@
+// One event bus and one view state for all columns: layer, head, crosshair (t, s), scale, playback.
+// `view` is what is shown now; `home` is where the crosshair rests when nothing is hovered (what a link stores).
+// Events: "view" {changed, source, lasting}, "theme", "run", "resume", "copy", "toggle-theme", "key" {action}, "present" {on}.
+
+export const bus = new EventTarget();
+export const view = { layer: 0, head: 0, t: 0, s: 0, pinned: false, scale: "sqrt", playing: false };
+export const home = { t: 0, s: 0 };
+export const limits = { n: 1, layers: 1, heads: 1, questions: [] };
+
+let start = { t: 0, s: 0 };
+let begun = false;
+let wanted = 0; // the column asked for, kept while t passes below it
+
+export const emit = (name, detail = {}) => bus.dispatchEvent(new CustomEvent(name, { detail }));
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, Math.round(Number(value) || 0)));
+
+export const questionAt = (t) => limits.questions.find((question) => question.t === t);
+
+function apply(next, source, lasting) {
+  const changed = Object.keys(next).filter((key) => view[key] !== next[key]);
+  if (!changed.length) return;
+  Object.assign(view, next);
+  emit("view", { changed, source, lasting });
+}
+
+// A lasting change. A new t without an s takes the source of its question, or keeps the column.
+export function setView(patch, source = "") {
+  const next = { ...patch };
+  if ("layer" in next) next.layer = clamp(next.layer, 0, limits.layers - 1);
+  if ("head" in next) next.head = clamp(next.head, 0, limits.heads - 1);
+  if ("t" in next || "s" in next) {
+    next.t = clamp(next.t ?? home.t, 0, limits.n - 1);
+    if ("s" in patch) wanted = clamp(patch.s, 0, limits.n - 1);
+    else wanted = questionAt(next.t)?.s ?? wanted;
+    next.s = Math.min(wanted, next.t);
+    Object.assign(home, { t: next.t, s: next.s });
+  }
+  apply(next, source, true);
+}
+
+export function hover(t, s, source = "hover") {
+  const row = clamp(t, 0, limits.n - 1);
+  apply({ t: row, s: Math.min(clamp(s, 0, limits.n - 1), row) }, source, false);
+}
+
+export const leave = () => apply({ t: home.t, s: home.s }, "leave", false);
+
+// A click pins a cell; a click on the pinned cell frees it and the crosshair rests where the run put it.
+export function pin(t, s, source = "pin") {
+  if (view.pinned && home.t === t && home.s === s) setView({ ...start, pinned: false }, source);
+  else setView({ t, s, pinned: true }, source);
+}
+
+// A new run: its sizes, and the view it opens with.
+export function begin(sizes, opening) {
+  Object.assign(limits, sizes);
+  start = { t: clamp(opening.t, 0, limits.n - 1), s: clamp(opening.s, 0, limits.n - 1) };
+  const { layer = 0, head = 0, pinned = false } = opening;
+  const scale = begun ? view.scale : (opening.scale ?? view.scale); // a person's choice outlives the run
+  begun = true;
+  setView({ layer, head, scale, pinned, playing: false, ...start }, "run");
+}
+
+export const step = (by) => setView({ t: home.t + by, playing: false }, "step");
+
+export function stepQuestion(by) {
+  const rows = limits.questions.map((question) => question.t).sort((a, b) => a - b);
+  const next = by > 0 ? rows.find((t) => t > home.t) : rows.findLast((t) => t < home.t);
+  if (next !== undefined) setView({ t: next, playing: false }, "question");
+}

@@ -1,0 +1,130 @@
+// Column headers: family rule, name and score, one line of facts, and the layer strip in which one layer is chosen for all.
+
+import { setView, view } from "./bus.js";
+import { el } from "./dom.js";
+import { count } from "./format.js";
+
+const WORDS_UP_TO = 12;
+
+// Swatch and name: heads every cell when two models stand in one row of a narrow page.
+export function columnName(col) {
+  return el(
+    "div",
+    { class: "ba-name", data: { family: col.family } },
+    el("i", { class: "ba-swatch", aria: { hidden: "true" } }),
+    el("span", { text: shortName(col) }),
+  );
+}
+
+export const shortName = (col) => (col.name.length <= 14 ? col.name : col.short || col.name);
+
+function facts(col) {
+  if (col.status !== "done") return col.family_name;
+  const size =
+    col.active && col.active < col.parameters
+      ? `${count(col.parameters)} (${count(col.active)} active)`
+      : `${count(col.parameters)} parameters`;
+  const words = col.kind === "untrained" ? `${size.replace(" parameters", "")}, untrained` : size;
+  return [col.family_name, `${col.layers.length} layers`, words].join(" · ");
+}
+
+function experts(layer) {
+  const loads = layer.chosen ?? [];
+  const even = loads.reduce((a, b) => a + b, 0) / Math.max(1, loads.length);
+  const words = loads.map((load, i) => `expert ${i + 1}: ${load.toFixed(2)}`).join(", ");
+  return el(
+    "span",
+    { class: "ba-dots", title: words },
+    ...Array.from({ length: layer.experts }, (_, i) =>
+      el("i", { class: (loads[i] ?? 0) > 0 && loads[i] >= even ? "on" : "" }),
+    ),
+  );
+}
+
+export class Header {
+  constructor(ctx, index) {
+    this.ctx = ctx;
+    this.index = index;
+    const { id, family } = ctx.columns[index].col;
+    this.node = el("div", { class: "ba-cell ba-header", data: { column: id, family } });
+  }
+
+  paint() {
+    const { col } = this.ctx.columns[this.index];
+    const { layout } = this.ctx;
+    const name = layout.col < 165 ? col.short || col.name : layout.col < 250 ? shortName(col) : col.name;
+    const score = col.score
+      ? el(
+          "span",
+          { class: "ba-score" },
+          el("b", { text: `${col.score.right} / ${col.score.of}` }),
+          el("span", { class: "ba-second", text: " right" }),
+        )
+      : null;
+    const held = this.node.contains(document.activeElement);
+    this.node.dataset.state = col.status;
+    this.node.replaceChildren(
+      el("i", { class: "ba-rule" }),
+      el("div", { class: "ba-title" }, el("h3", { text: name }), score),
+      el("p", { class: "ba-facts", text: facts(col) }),
+      col.status === "done" ? this.strip(col) : this.blank(),
+    );
+    if (held) this.node.querySelector('[aria-checked="true"]')?.focus();
+  }
+
+  blank() {
+    return el(
+      "div",
+      { class: "ba-strip ba-strip-blank", aria: { hidden: "true" } },
+      ...Array.from({ length: this.ctx.payload.layers || 4 }, () => el("i", { class: "ba-layer" })),
+    );
+  }
+
+  strip(col) {
+    const chosen = Math.min(view.layer, col.layers.length - 1);
+    const words = col.layers.length <= WORDS_UP_TO;
+    const cells = col.layers.map((layer, i) => {
+      const cell = el(
+        "button",
+        {
+          class: "ba-layer",
+          type: "button",
+          role: "radio",
+          data: { layer: i, family: layer.family },
+          tabindex: i === chosen ? "0" : "-1",
+          aria: { checked: String(i === chosen), label: `layer ${i + 1}, ${layer.mixer}, ${layer.ffn}` },
+          on: { click: () => setView({ layer: i }, "strip") },
+        },
+        el("span", { class: "ba-mixer", text: words ? layer.mixer : "" }),
+      );
+      const ffn = el(
+        "span",
+        { class: "ba-ffn" },
+        words ? el("span", { class: layer.experts ? "ba-moe" : "", text: layer.ffn }) : null,
+        layer.experts && words ? experts(layer) : null,
+      );
+      cell.append(ffn);
+      return cell;
+    });
+    return el(
+      "div",
+      {
+        class: "ba-strip",
+        role: "radiogroup",
+        data: { column: col.id },
+        aria: { label: `${col.name}: layer for all columns` },
+        on: { keydown: (event) => this.onKey(event, col) },
+      },
+      ...cells,
+    );
+  }
+
+  onKey(event, col) {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const now = Math.min(view.layer, col.layers.length - 1);
+    setView({ layer: (now + by + col.layers.length) % col.layers.length }, "strip");
+  }
+}

@@ -1,0 +1,17 @@
+// Entry point. Gradio's components mount their views through here, and its events call the shell's functions.
+import { mountCompare } from "./compare.js";
+import { mountHeader, follow } from "./shell.js";
+import { mountScaling } from "./scaling.js";
+
+export { start, ended, stopping, changed, copyLink, opened, swapText } from "./shell.js";
+
+const VIEWS = { compare: mountCompare, scaling: mountScaling, header: mountHeader };
+
+/** Mount a view into Gradio's element and hand it every value, also the one that was there before this module. */
+export function mount(kind, element, props, watch) {
+  const place = element.querySelector(".shell-view") ?? element;
+  const handle = follow(kind, VIEWS[kind](place));
+  const show = () => props.value && handle.update(props.value);
+  watch("value", show);
+  show();
+}
