@@ -37,7 +37,7 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """One choice of everything. Layer and head count from 1; t and s are token positions, None means "you choose"."""
+    """One choice of everything. Layer and head count from 1, 0 is each model's own reader; t and s are token positions, None means "you choose"."""
 
     page: str = "compare"
     architectures: tuple[str, ...] = DEFAULT_ARCHITECTURES
@@ -45,8 +45,8 @@ class Request:
     text: str = ""
     length: int = 96
     seed: int = 0
-    layer: int = 4
-    head: int = 1
+    layer: int = 0
+    head: int = 0
     t: int | None = None
     s: int | None = None
     longest: int = 8192
@@ -62,8 +62,8 @@ class Request:
             raise RequestError(f"The text may have {TEXT_LIMIT} characters at most; this one has {len(self.text)}.")
         _within("sequence length", self.length, LENGTHS[0], LENGTHS[-1])
         _within("seed", self.seed, 0, SEED_LIMIT)
-        _within("layer", self.layer, 1, INDEX_LIMIT)
-        _within("head", self.head, 1, INDEX_LIMIT)
+        _within("layer", self.layer, 0, INDEX_LIMIT)
+        _within("head", self.head, 0, INDEX_LIMIT)
         for name in ("t", "s"):
             if (position := getattr(self, name)) is not None:
                 _within(f"position {name}", position, 0, INDEX_LIMIT - 1)
@@ -188,8 +188,8 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "text": _read_text,
     "length": _whole("sequence length", LENGTHS[0], LENGTHS[-1]),
     "seed": _whole("seed", 0, SEED_LIMIT),
-    "layer": _whole("layer", 1, INDEX_LIMIT),
-    "head": _whole("head", 1, INDEX_LIMIT),
+    "layer": _whole("layer", 0, INDEX_LIMIT),
+    "head": _whole("head", 0, INDEX_LIMIT),
     "t": _whole("position t", 0, INDEX_LIMIT - 1),
     "s": _whole("position s", 0, INDEX_LIMIT - 1),
     "longest": _choice("longest sequence", LONGEST_GPU),

@@ -69,7 +69,7 @@ class Trace:
     layers: tuple[LayerTrace, ...]
     answers: tuple[Answer, ...]
     held: tuple[int, ...]  # bytes of the state after each token
-    reader: tuple[int, int]  # (layer, head) that reads the answers most
+    reader: tuple[int, tuple[int, ...]]  # the layer that reads the answers most, and the head that does in each layer
 
 
 @lru_cache(maxsize=64)
@@ -111,15 +111,15 @@ def _answers(logits: Tensor, prompt: Prompt) -> tuple[Answer, ...]:
     )
 
 
-def _reader(layers: tuple[LayerTrace, ...], prompt: Prompt) -> tuple[int, int]:
-    """The layer and head whose rows put the largest share of their weight on the cells of the answers."""
+def _reader(layers: tuple[LayerTrace, ...], prompt: Prompt) -> tuple[int, tuple[int, ...]]:
+    """The layer, and each layer's head, whose rows put the largest share of their weight on the answers' cells."""
     rows, cells = ([getattr(question, name) for question in prompt.questions] for name in "ts")
-    best = (-1.0, 0, 0)
-    for index, layer in enumerate(layers):
+    shares = []  # [layers][H]
+    for layer in layers:
         weight = np.abs(layer.mix[:, rows])  # [H,questions,T]
-        shares = weight[:, range(len(rows)), cells] / weight.sum(-1).clip(1e-30)
-        best = max(best, *((float(share), index, head) for head, share in enumerate(shares.mean(-1))))
-    return best[1], best[2]
+        shares.append((weight[:, range(len(rows)), cells] / weight.sum(-1).clip(1e-30)).mean(-1))
+    best = max(range(len(layers)), key=lambda index: float(shares[index].max()))
+    return best, tuple(int(share.argmax()) for share in shares)
 
 
 def _layer(block: Any, record: dict[str, Tensor]) -> LayerTrace:

@@ -1,10 +1,9 @@
 // What the keys do on Compare; keys.js says which key asks for what.
 
-import { limits, setView, step, stepQuestion, view } from "./bus.js";
+import { setView, step, stepQuestion, turnHead, view } from "./bus.js";
 import { enterPresent } from "./present.js";
 import { togglePlay } from "./scrubber.js";
 
-const turnHead = (by) => setView({ head: (view.head + by + limits.heads) % limits.heads }, "key");
 const moveLayer = (by) => setView({ layer: view.layer + by }, "key");
 
 export const ACTIONS = {

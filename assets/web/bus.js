@@ -3,8 +3,10 @@
 // Events: "view" {changed, source, lasting}, "theme", "run", "resume", "copy", "toggle-theme", "key" {action}, "present" {on}.
 
 export const bus = new EventTarget();
-export const view = { layer: 0, head: 0, t: 0, s: 0, pinned: false, scale: "sqrt", playing: false };
+export const view = { layer: -1, head: -1, t: 0, s: 0, pinned: false, scale: "sqrt", playing: false };
 export const home = { t: 0, s: 0 };
+// Layer or head AUTO: in each column the one that reads the answers most.
+export const AUTO = -1;
 export const limits = { n: 1, layers: 1, heads: 1, questions: [] };
 
 let start = { t: 0, s: 0 };
@@ -27,8 +29,8 @@ function apply(next, source, lasting) {
 // A lasting change. A new t without an s takes the source of its question, or keeps the column.
 export function setView(patch, source = "") {
   const next = { ...patch };
-  if ("layer" in next) next.layer = clamp(next.layer, 0, limits.layers - 1);
-  if ("head" in next) next.head = clamp(next.head, 0, limits.heads - 1);
+  if ("layer" in next) next.layer = clamp(next.layer, AUTO, limits.layers - 1);
+  if ("head" in next) next.head = clamp(next.head, AUTO, limits.heads - 1);
   if ("t" in next || "s" in next) {
     next.t = clamp(next.t ?? home.t, 0, limits.n - 1);
     if ("s" in patch) wanted = clamp(patch.s, 0, limits.n - 1);
@@ -56,10 +58,24 @@ export function pin(t, s, source = "pin") {
 export function begin(sizes, opening) {
   Object.assign(limits, sizes);
   start = { t: clamp(opening.t, 0, limits.n - 1), s: clamp(opening.s, 0, limits.n - 1) };
-  const { layer = 0, head = 0, pinned = false } = opening;
+  const { layer = AUTO, head = AUTO, pinned = false } = opening;
   const scale = begun ? view.scale : (opening.scale ?? view.scale); // a person's choice outlives the run
   begun = true;
   setView({ layer, head, scale, pinned, playing: false, ...start }, "run");
+}
+
+/** The layer that a column shows. */
+export const layerOf = (col) =>
+  view.layer === AUTO ? (col.reader?.layer ?? 0) : Math.min(view.layer, (col.layers?.length ?? 1) - 1);
+
+/** The head that a column shows of one of its layers, which has `heads` of them. */
+export const headOf = (col, layer, heads) =>
+  Math.min(view.head === AUTO ? (col.reader?.heads?.[layer] ?? 0) : view.head, heads - 1);
+
+/** One head on or back; AUTO lies between the last and the first. */
+export function turnHead(by, source = "key") {
+  const stops = limits.heads + 1;
+  setView({ head: ((view.head + 1 + by + stops) % stops) - 1 }, source);
 }
 
 export const step = (by) => setView({ t: home.t + by, playing: false }, "step");

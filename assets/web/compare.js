@@ -2,7 +2,7 @@
 // one crosshair, one scrubber, one layer and one head for all of them.
 
 import { ACTIONS } from "./actions.js";
-import { begin, bus, emit, view } from "./bus.js";
+import { AUTO, begin, bus, emit, layerOf, view } from "./bus.js";
 import { AnswersCell } from "./answers.js";
 import { palette } from "./colors.js";
 import { CostCell, costScales } from "./cost.js";
@@ -249,6 +249,14 @@ class ComparePage {
     );
   }
 
+  // What a column shows of a layer: signed maps share one range, the largest of those on show.
+  shown(info) {
+    if (info?.kind !== "signed") return info;
+    const infos = this.columns.map(({ col }) => (col.status === "done" ? col.maps?.[layerOf(col)] : null));
+    const top = Math.max(...infos.map((other) => (other?.kind === "signed" ? other.range[1] : 0)));
+    return { ...info, range: [-top, top] };
+  }
+
   seconds() {
     return `${((this.payload.progress?.seconds ?? 0) + (performance.now() - this.since) / 1000).toFixed(1)} s`;
   }
@@ -275,12 +283,13 @@ class ComparePage {
   speak() {
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => {
+      const chosen = (name) => `${name} ${view[name] === AUTO ? "auto" : view[name] + 1}`;
       const parts = this.columns
         .filter(({ col }) => col.status === "done")
         .map(({ col, parts: { mixing } }) => `${col.short || col.name} ${mixing.map.value.textContent}`);
       setText(
         this.live,
-        `${this.prompt.ends.textContent}, layer ${view.layer + 1}, head ${view.head + 1}. ${parts.join(", ")}`,
+        `${this.prompt.ends.textContent}, ${chosen("layer")}, ${chosen("head")}. ${parts.join(", ")}`,
       );
     }, 400);
   }

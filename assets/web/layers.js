@@ -1,6 +1,6 @@
 // Column headers: family rule, name and score, one line of facts, and the layer strip in which one layer is chosen for all.
 
-import { setView, view } from "./bus.js";
+import { AUTO, layerOf, setView, view } from "./bus.js";
 import { el } from "./dom.js";
 import { count } from "./format.js";
 
@@ -81,7 +81,7 @@ export class Header {
   }
 
   strip(col) {
-    const chosen = Math.min(view.layer, col.layers.length - 1);
+    const chosen = layerOf(col);
     const words = col.layers.length <= WORDS_UP_TO;
     const cells = col.layers.map((layer, i) => {
       const cell = el(
@@ -93,7 +93,7 @@ export class Header {
           data: { layer: i, family: layer.family },
           tabindex: i === chosen ? "0" : "-1",
           aria: { checked: String(i === chosen), label: `layer ${i + 1}, ${layer.mixer}, ${layer.ffn}` },
-          on: { click: () => setView({ layer: i }, "strip") },
+          on: { click: () => setView({ layer: view.layer === i ? AUTO : i }, "strip") },
         },
         el("span", { class: "ba-mixer", text: words ? layer.mixer : "" }),
       );
@@ -124,7 +124,7 @@ export class Header {
     if (!by) return;
     event.preventDefault();
     event.stopPropagation();
-    const now = Math.min(view.layer, col.layers.length - 1);
+    const now = layerOf(col);
     setView({ layer: (now + by + col.layers.length) % col.layers.length }, "strip");
   }
 }

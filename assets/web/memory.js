@@ -1,7 +1,7 @@
 // What a column remembers at token t: cache stripes in the x grid of its map, or state heatmaps with ‖S‖ below;
 // then the bytes held, the law in words, and a bar on a scale shared by all columns.
 
-import { hover, leave, pin, view } from "./bus.js";
+import { headOf, layerOf, hover, leave, pin, view } from "./bus.js";
 import { hatch, lut } from "./colors.js";
 import { el, setText, sizeCanvas } from "./dom.js";
 import { bytes } from "./format.js";
@@ -95,11 +95,11 @@ export class MemoryCell {
     if (!states.length) return { caches, heats: [], line: null };
     if (caches.length) {
       const heats = layers.map((item, layer) =>
-        item.kind === "state" ? { layer, head: Math.min(view.head, item.heads - 1) } : null,
+        item.kind === "state" ? { layer, head: headOf(this.slot.col, layer, item.heads) } : null,
       );
       return { caches, heats, line: null };
     }
-    const layer = Math.min(view.layer, layers.length - 1);
+    const layer = layerOf(this.slot.col);
     return { caches, heats: Array.from({ length: layers[layer].heads }, (_, head) => ({ layer, head })), line: layer };
   }
 
@@ -237,7 +237,7 @@ export class MemoryCell {
     this.scratch.height = lines;
     this.scratch.getContext("2d").putImageData(image, 0, 0);
     pen.drawImage(this.scratch, left, 0, wide, tall);
-    if (this.what.line !== null && heat.head === view.head) pen.strokeStyle = colors.ink;
+    if (this.what.line !== null && heat.head === headOf(this.slot.col, heat.layer, heads)) pen.strokeStyle = colors.ink;
     else pen.globalAlpha = 0.5;
     pen.strokeRect(left + line / 2, line / 2, wide - line, tall - line);
     pen.globalAlpha = 1;
@@ -254,7 +254,7 @@ export class MemoryCell {
     const y = (v) => base - (v / top) * (base - this.below - dpr);
     pen.fillStyle = colors.line;
     pen.fillRect(0, base, width, Math.max(1, Math.round(dpr)));
-    const chosen = Math.min(view.head, lines.length - 1);
+    const chosen = headOf(this.slot.col, this.what.line, lines.length);
     const order = [...lines.keys()].filter((h) => h !== chosen).concat(chosen);
     for (const h of order) {
       pen.strokeStyle = h === chosen ? colors.family(this.slot.col.family) : colors.line;
@@ -277,7 +277,7 @@ export class MemoryCell {
     const slots = window ? Math.min(window, t + 1) : t + 1;
     setText(this.second, line !== null ? `layer ${line + 1}` : heats.length ? "" : `${caches.length} × ${slots}`);
     const layers = line !== null ? [line] : heats.filter(Boolean).map((heat) => heat.layer);
-    const fact = heats.length ? stateFacts(memory, layers, t, line !== null) : cacheFact(memory, caches, t, s, tokens);
+    const fact = heats.length ? stateFacts(col, layers, t, line !== null) : cacheFact(col, caches, t, s, tokens);
     setText(this.fact, fact);
     const [value, unit] = bytes(memory.bytes[t]);
     setText(this.held, `${value} ${unit}`);

@@ -1,6 +1,6 @@
 // The token-mixing cell of one column: caption, map, row profile, badge and legend, or the state it is in.
 
-import { emit, view } from "./bus.js";
+import { headOf, layerOf, emit, view } from "./bus.js";
 import { gradient } from "./colors.js";
 import { el, setText } from "./dom.js";
 import { bound, residual } from "./format.js";
@@ -57,7 +57,7 @@ export class MixingCell {
   }
 
   layer() {
-    return Math.min(view.layer, (this.slot.col.layers?.length ?? 1) - 1);
+    return layerOf(this.slot.col);
   }
 
   resize() {
@@ -70,12 +70,12 @@ export class MixingCell {
     this.node.dataset.state = col.status;
     if (col.status !== "done") return this.showState();
     const layer = this.layer();
-    const info = col.maps?.[layer];
+    const info = this.ctx.shown(col.maps?.[layer]);
     if (!info?.blob) return this.showNone(info);
     const data = maps.get(layer);
     if (!data && this.slot.errors.has(layer)) return this.showFailed(this.slot.errors.get(layer));
     if (!data) return undefined; // the picture of the layer before stays until this one is here
-    const head = Math.min(view.head, info.heads - 1);
+    const head = headOf(col, layer, info.heads);
     if (this.stage.firstChild !== this.map.node) this.stage.replaceChildren(this.map.node, this.under);
     setText(this.left, this.caption(layer, head));
     setText(this.right, KINDS[info.kind] ?? info.kind);

@@ -1,6 +1,6 @@
 // Which blobs the pictures on the screen need: one map a column, the states on show; the rest waits until asked for.
 
-import { view } from "./bus.js";
+import { layerOf } from "./bus.js";
 import { loadMap, loadState } from "./blobs.js";
 
 export async function fetchNeeded(columns, base) {
@@ -20,7 +20,7 @@ export async function fetchNeeded(columns, base) {
       };
       jobs.push(load(base + blob).then(done, failed));
     };
-    const layer = Math.min(view.layer, col.layers.length - 1);
+    const layer = layerOf(col);
     keep(maps, layer, loadMap, col.maps?.[layer]?.blob);
     const kept = col.memory.layers;
     const hybrid = kept.some((item) => item.kind === "cache");

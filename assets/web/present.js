@@ -1,6 +1,6 @@
 // Presenter mode: one screen without controls, drawn for 1920 × 1080 and scaled to the window it gets.
 
-import { bus, emit, leave, limits, setView, step, stepQuestion, view } from "./bus.js";
+import { headOf, layerOf, turnHead, bus, emit, leave, limits, setView, step, stepQuestion, view } from "./bus.js";
 import { el, setText } from "./dom.js";
 import { bytes, milliseconds } from "./format.js";
 import { grid, MatrixMap } from "./matrixmap.js";
@@ -88,8 +88,8 @@ class Stage {
       Escape: leavePresent,
       p: leavePresent,
       i: () => this.toggleNote(),
-      "[": () => setView({ head: (view.head - 1 + limits.heads) % limits.heads }),
-      "]": () => setView({ head: (view.head + 1) % limits.heads }),
+      "[": () => turnHead(-1),
+      "]": () => turnHead(1),
       d: () => emit("toggle-theme"),
     }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (digit !== null && digit < this.page.columns.length) this.only(digit);
@@ -211,8 +211,8 @@ class Stage {
     this.painted = key;
     for (const { slot, map, state } of this.parts) {
       const { col } = slot;
-      const layer = Math.min(view.layer, (col.layers?.length ?? 1) - 1);
-      const meta = col.maps?.[layer];
+      const layer = layerOf(col);
+      const meta = this.page.shown(col.maps?.[layer]);
       const data = slot.maps.get(layer);
       const ready = col.status === "done" && meta?.blob && data;
       map.node.hidden = !ready;
@@ -227,7 +227,7 @@ class Stage {
       if (ready)
         map.paint({
           data,
-          head: Math.min(view.head, meta.heads - 1),
+          head: headOf(col, layer, meta.heads),
           meta,
           colors: this.page.colors,
           scale: view.scale,

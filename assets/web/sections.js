@@ -1,6 +1,6 @@
 // A section of the page: a rule, a title, one caption, tools at the right, and a row of cells.
 
-import { emit, limits, setView, view } from "./bus.js";
+import { AUTO, emit, setView, turnHead, view } from "./bus.js";
 import { el, setText } from "./dom.js";
 
 export function section(name, title, caption, tools = null) {
@@ -40,8 +40,16 @@ export function emptyBox() {
 // Head stepper and √ | linear: one choice for all columns.
 export function mixingTools() {
   const layer = el("b");
+  const said = el("span");
+  const auto = el("button", {
+    class: "ba-step ba-auto",
+    type: "button",
+    text: "auto",
+    title: "In each model the layer and head that read the answers most",
+    on: { click: () => setView({ layer: AUTO, head: AUTO }, "tools") },
+  });
   const head = el("b", { class: "ba-head-number" });
-  const turn = (by) => () => setView({ head: (view.head + by + limits.heads) % limits.heads }, "tools");
+  const turn = (by) => () => turnHead(by, "tools");
   const stepper = (sign, label, by) =>
     el("button", { class: "ba-step", type: "button", text: sign, aria: { label }, on: { click: turn(by) } });
   const option = (value, text, label) =>
@@ -64,7 +72,8 @@ export function mixingTools() {
   const node = el(
     "div",
     { class: "ba-mixing-tools" },
-    el("span", { class: "ba-layer-said" }, "Layer ", layer, ", chosen in the strip"),
+    el("span", { class: "ba-layer-said" }, "Layer ", layer, said),
+    auto,
     el(
       "span",
       { class: "ba-stepper", role: "group", aria: { label: "Head" } },
@@ -80,8 +89,10 @@ export function mixingTools() {
     ),
   );
   const paint = () => {
-    setText(layer, String(view.layer + 1));
-    setText(head, String(view.head + 1));
+    setText(layer, view.layer === AUTO ? "auto" : String(view.layer + 1));
+    setText(said, view.layer === AUTO ? ", where each reads the answers" : ", chosen in the strip");
+    setText(head, view.head === AUTO ? "auto" : String(view.head + 1));
+    auto.hidden = view.layer === AUTO && view.head === AUTO;
     for (const button of options) {
       const on = button.dataset.scale === view.scale;
       button.setAttribute("aria-checked", String(on));

@@ -48,6 +48,7 @@ function setRunning(page, running) {
 /** A run begins: Run becomes Stop, and the run keeps the layer, head and pinned cell that are on the screen. */
 export function start(page, values) {
   const state = pageState(page);
+  if (page === "compare") textScenario = values[config.fields.compare.indexOf("scenario")];
   state.warned = false;
   state.closeError?.();
   setRunning(page, true);
@@ -112,7 +113,7 @@ export function changed(page) {
 export function swapText([scenario, text]) {
   texts[textScenario] = text;
   textScenario = scenario;
-  return texts[scenario] ?? (scenario === "text" ? config.example : "");
+  return [scenario, texts[scenario] ?? (scenario === "text" ? config.example : "")];
 }
 
 // ------------------------------------------------------------------------------------------------------- links
@@ -303,7 +304,9 @@ function adoptGradio() {
     if (chip.dataset.family !== family) chip.dataset.family = family;
   }
   for (const [i, bar] of document.querySelectorAll("fieldset.shell-segmented").entries()) {
-    for (const input of bar.querySelectorAll("input")) input.name = `segmented-${i}`; // one name: arrows move within the bar
+    for (const input of bar.querySelectorAll("input")) {
+      if (input.name !== `segmented-${i}`) input.name = `segmented-${i}`; // one name: arrows move within the bar
+    }
   }
   for (const toast of document.querySelectorAll(".toast-body:not([data-told])")) tell(toast);
 }
@@ -314,7 +317,7 @@ function watchGradio() {
   const observer = new MutationObserver((changes) => {
     if (changes.some(({ target, addedNodes }) => element(target)?.closest(".shell-controls") || [...addedNodes].some(ours))) adoptGradio();
   });
-  observer.observe(document.body, { childList: true, characterData: true, subtree: true });
+  observer.observe(document.body, { childList: true, characterData: true, attributeFilter: ["name"], subtree: true });
 }
 
 function tell(toast) {

@@ -44,9 +44,8 @@ def payload(comparison: Comparison) -> tuple[dict[str, Any], Blobs]:
         "t": target.t, "s": target.s, "distance": target.t - target.s, "word": target.word,
         "period": prompt.questions[0].t,
     }
-    ranges = _ranges(comparison)
     blobs: Blobs = {}
-    columns = [_column(column, shown, ranges, blobs) for column in comparison.columns]
+    columns = [_column(column, shown, blobs) for column in comparison.columns]
     data = {
         "key": comparison.key, "status": comparison.status, "error": None,
         "progress": {
@@ -79,7 +78,7 @@ def _view(comparison: Comparison, target: Question) -> dict[str, Any]:
     return {"layer": request.layer - 1, "head": request.head - 1, "t": t, "s": s, "scale": "sqrt"}
 
 
-def _column(column: Column, shown: tuple[Question, ...], ranges: dict[int, float], blobs: Blobs) -> dict[str, Any]:
+def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[str, Any]:
     entry = ZOO[column.id]
     title = "Does not fit in memory" if "memory" in column.error else "Could not run"
     head = {
@@ -93,7 +92,7 @@ def _column(column: Column, shown: tuple[Question, ...], ranges: dict[int, float
     return head | {
         "kind": "trained" if trace.trained else "untrained", "parameters": trace.parameters, "active": trace.active,
         "layers": [_strip(layer) for layer in trace.layers],
-        "reader": {"layer": trace.reader[0], "head": trace.reader[1]},
+        "reader": {"layer": trace.reader[0], "heads": list(trace.reader[1])},
         "score": {"right": sum(answer.right for answer in trace.answers), "of": len(trace.answers)},
         "answers": [
             {
@@ -102,7 +101,7 @@ def _column(column: Column, shown: tuple[Question, ...], ranges: dict[int, float
             }
             for a in trace.answers if a.t in rows
         ],
-        "maps": [_map(trace.id, index, layer, ranges, blobs) for index, layer in enumerate(trace.layers)],
+        "maps": [_map(trace.id, index, layer, blobs) for index, layer in enumerate(trace.layers)],
         "memory": _memory(trace, blobs), "cost": None if column.cost is None else _cost(column.cost),
     }
 
@@ -114,20 +113,10 @@ def _strip(layer: LayerTrace) -> dict[str, Any]:
     }
 
 
-def _ranges(comparison: Comparison) -> dict[int, float]:
-    """By layer: the largest magnitude in any signed map of the run, so that signed columns share one scale."""
-    ranges: dict[int, float] = {}
-    for column in comparison.columns:
-        for index, layer in enumerate(column.trace.layers if column.trace else ()):
-            if not layer.stochastic:
-                ranges[index] = max(ranges.get(index, 0.0), float(np.abs(layer.mix).max()))
-    return ranges
-
-
-def _map(id: str, index: int, layer: LayerTrace, ranges: dict[int, float], blobs: Blobs) -> dict[str, Any]:
+def _map(id: str, index: int, layer: LayerTrace, blobs: Blobs) -> dict[str, Any]:
     name = f"{id}-map-{index}.gz"
     blobs[name] = _pack(layer)[0]
-    limit = ranges.get(index, 1.0) or 1.0
+    limit = float(np.abs(layer.mix).max()) or 1.0
     return {
         "blob": name, "heads": layer.mix.shape[0], "kind": "stochastic" if layer.stochastic else "signed",
         "range": [0.0, 1.0] if layer.stochastic else [-limit, limit], "window": layer.window,

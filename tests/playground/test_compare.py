@@ -87,12 +87,13 @@ def test_state_blobs_are_the_true_states(snapshots, shown):
             assert np.allclose(np.asarray(part["norm"]).T, np.linalg.norm(layer.states, axis=(2, 3)), rtol=1e-3)
 
 
-def test_signed_maps_of_a_layer_share_one_range(shown):
+def test_ranges_hold_their_maps_and_zero_is_in_the_middle(snapshots, shown):
     data, _ = shown
-    for index in range(4):
-        parts = [column["maps"][index] for column in data["columns"]]
-        assert len({tuple(part["range"]) for part in parts if part["kind"] == "signed"}) <= 1
-        assert all(part["range"] == [0, 1] for part in parts if part["kind"] == "stochastic")
+    for column, run in zip(data["columns"], snapshots[-1].columns, strict=True):
+        for part, layer in zip(column["maps"], run.trace.layers, strict=True):
+            low, high = part["range"]
+            assert [low, high] == ([0, 1] if part["kind"] == "stochastic" else [-high, high])
+            assert np.abs(layer.mix).max() <= high * 1.00001
 
 
 def test_bytes_are_those_of_the_real_state(shown):
@@ -128,11 +129,11 @@ def test_answers_are_the_models_own(snapshots, shown):
 
 def test_the_reader_is_where_the_answers_are_read(snapshots):
     for column in snapshots[-1].columns:
-        layer, head = column.trace.reader
+        layer, heads = column.trace.reader
         prompt = snapshots[-1].prompt
 
         def share(mix, prompt=prompt):
             return np.mean([abs(mix[q.t, q.s]) / np.abs(mix[q.t]).sum() for q in prompt.questions])
 
-        best = share(column.trace.layers[layer].mix[head])
+        best = share(column.trace.layers[layer].mix[heads[layer]])
         assert all(share(mix) <= best + 1e-6 for part in column.trace.layers for mix in part.mix)
