@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 PAGE_KEY = "tab"  # how a link names the page; `page` belongs to Gradio, which fails on names it does not know
 PAGES = {"compare": "Compare", "scaling": "Scaling"}
 SCENARIOS = {"phonebook": "Phone book", "induction": "Induction", "text": "Own text"}
-LENGTHS = (16, 48, 96, 192, 384, 512)
+LENGTHS = (16, 48, 96, 128, 256, 512)
 LONGEST = (2048, 8192, 32768)
 LONGEST_GPU = (*LONGEST, 131072)
 ROUNDS = (3, 5, 9)
@@ -37,7 +37,10 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """One choice of everything. Layer and head count from 1, 0 is each model's own reader; t and s are token positions, None means "you choose"."""
+    """One choice of everything.
+
+    Layer and head count from 1, and 0 is each model's own reader; t and s are token positions, None means "you choose".
+    """
 
     page: str = "compare"
     architectures: tuple[str, ...] = DEFAULT_ARCHITECTURES

@@ -10,6 +10,7 @@ let config = { title: "", pages: {}, chips: {}, defaults: {}, fields: {}, exampl
 let current = pageOfAddress();
 const texts = {}; // scenario -> what the person wrote there
 let textScenario = "phonebook";
+let swapped = null; // the text that the last swap put away
 
 const pageState = (page) => (pages[page] ??= { handle: null, payload: null, running: false, warned: false });
 const root = document.documentElement;
@@ -49,6 +50,7 @@ function setRunning(page, running) {
 export function start(page, values) {
   const state = pageState(page);
   if (page === "compare") textScenario = values[config.fields.compare.indexOf("scenario")];
+  swapped = null;
   state.warned = false;
   state.closeError?.();
   setRunning(page, true);
@@ -109,11 +111,15 @@ export function changed(page) {
   });
 }
 
-/** Each scenario keeps its own text; own text starts with an example that runs. */
+/** Each scenario keeps its own text; own text starts with an example that runs. (Gradio may tell of a change twice.) */
 export function swapText([scenario, text]) {
-  texts[textScenario] = text;
-  textScenario = scenario;
-  return [scenario, texts[scenario] ?? (scenario === "text" ? config.example : "")];
+  if (scenario !== textScenario) {
+    texts[textScenario] = text;
+    texts[scenario] ??= scenario === "text" ? config.example : "";
+    swapped = text;
+    textScenario = scenario;
+  }
+  return [scenario, text === swapped ? texts[scenario] : text];
 }
 
 // ------------------------------------------------------------------------------------------------------- links

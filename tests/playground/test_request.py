@@ -23,6 +23,7 @@ from playground.request import (
     RequestError,
 )
 
+MARKUP = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "javascript:x")
 LINK_KEYS = st.sampled_from([*Request.__dataclass_fields__, "tab", "unknown"])
 
 
@@ -47,8 +48,8 @@ def requests(draw: st.DrawFn) -> Request:
         text=" ".join(words)[:TEXT_LIMIT].strip(),
         length=draw(st.sampled_from(LENGTHS)),
         seed=draw(st.integers(0, SEED_LIMIT)),
-        layer=draw(st.integers(1, INDEX_LIMIT)),
-        head=draw(st.integers(1, INDEX_LIMIT)),
+        layer=draw(st.integers(0, INDEX_LIMIT)),
+        head=draw(st.integers(0, INDEX_LIMIT)),
         t=draw(position),
         s=draw(position),
     )
@@ -71,7 +72,7 @@ def test_no_link_raises(query: dict[str, object]) -> None:
     assert all(sentence.endswith(".") and "\n" not in sentence for sentence in problems)
 
 
-@given(LINK_KEYS, st.text(), st.sampled_from(["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "javascript:x"]))
+@given(LINK_KEYS, st.text(), st.sampled_from(MARKUP))
 def test_problems_never_repeat_markup(name: str, around: str, markup: str) -> None:
     _, problems = Request.from_query({name: around + markup})
     assert not any(character in sentence for sentence in problems for character in "<>")
@@ -88,7 +89,7 @@ def test_problems_never_repeat_markup(name: str, around: str, markup: str) -> No
         ("architectures=mha,gpt-9", "architectures", "among"),
         ("scenario=<b>", "scenario", "scenario"),
         ("seed=-1", "seed", "seed"),
-        ("layer=0", "layer", "layer"),
+        ("layer=513", "layer", "layer"),
         ("t=512", "t", "position t"),
         ("text=" + "a" * (TEXT_LIMIT + 1), "text", "characters"),
     ],

@@ -1,0 +1,103 @@
+"""Compare: two to four architectures read the same prompt, side by side."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from models.tasks.prompts import SCENARIOS as PROMPTS
+from playground import run
+from playground.request import LENGTHS, SCENARIOS, SEED_LIMIT, Request
+from playground.ui.components import call
+from playground.ui.components import view as client_view
+from playground.ui.controls import Page, architecture_picker, buttons, segmented
+from playground.ui.files import BlobStore
+from playground.ui.streams import UNSET
+from playground.views import compare as view
+
+# scenario: (label, placeholder) of the text field
+TEXTS = {
+    "phonebook": ("Your names and numbers", "optional, for instance  ada 31 bob 47 bob ?   Empty: drawn"),
+    "induction": ("Your pattern", "optional, for instance  ada 31 bob   Empty: drawn"),
+    "text": ("Your text", "for instance  ada 31 bob 47 ada ?   A question mark asks what followed that word before"),
+}
+EXAMPLE = "ada 31 bob 47 lea 62 tom 17 bob ? lea ?"
+
+
+def build(web: Path) -> Page:
+    """The controls (the style sheet lays them out in two rows) and the view."""
+    default = Request()
+    with gr.Row(elem_classes="shell-controls"):
+        with gr.Column(min_width=0, elem_classes="shell-field shell-picker"):
+            architectures = architecture_picker("compare")
+        with gr.Column(min_width=0, elem_classes="shell-field shell-scenario"):
+            scenario = gr.Dropdown(
+                [(name, key) for key, name in SCENARIOS.items()],
+                value=default.scenario,
+                label="Scenario",
+                filterable=False,
+            )
+        with gr.Column(min_width=0, elem_classes="shell-field shell-length"):
+            length = segmented("Sequence length", [(str(n), n) for n in LENGTHS], default.length)
+        with gr.Column(min_width=0, elem_classes="shell-field shell-text shell-inline"):
+            label, placeholder = TEXTS[default.scenario]
+            text = gr.Textbox(
+                default.text, label=label, placeholder=placeholder, max_lines=1, elem_id="prompt-text"
+            )
+        with gr.Column(min_width=0, elem_classes="shell-field shell-seed shell-inline"):
+            seed = gr.Number(value=default.seed, label="Seed", precision=0, minimum=0, maximum=SEED_LIMIT)
+        run_button, stop, copy = buttons("compare")
+    # Where to look: written by links and by the picture itself, so no visible control
+    looks = {
+        name: gr.Number(value=value, label=name, precision=0, visible=False)
+        for name, value in (("layer", default.layer), ("head", default.head), ("t", UNSET), ("s", UNSET))
+    }
+    controls = {
+        "architectures": architectures,
+        "scenario": scenario,
+        "text": text,
+        "length": length,
+        "seed": seed,
+        **looks,
+    }
+    scenario.input(
+        describe_text,
+        [scenario, text],
+        text,
+        js=call(web, "swapText", values=True),
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    picture = client_view("compare", web, elem_id="view-compare")
+    return Page("compare", controls, run_button, stop, copy, picture, also_run=(text.submit, seed.submit))
+
+
+def describe_text(scenario: str, text: str) -> dict[str, Any]:
+    """What the text field means in this scenario, and what it says."""
+    label, placeholder = TEXTS.get(scenario, TEXTS[Request().scenario])
+    return gr.update(value=text, label=label, placeholder=placeholder)
+
+
+def runnable(request: Request) -> tuple[Request, list[str]]:
+    """A link's request without a text that the models cannot read, and the sentence that says why."""
+    try:
+        _ = PROMPTS[request.scenario](request.text, request.length, request.seed).ids
+    except ValueError as error:
+        scenario = Request().scenario if request.scenario == "text" else request.scenario
+        return replace(request, scenario=scenario, text=""), [f"{error} The link's text is left out."]
+    return request, []
+
+
+def produce(blobs: BlobStore) -> Callable[[Request, Callable[[], bool]], Iterator[dict[str, Any]]]:
+    """The generator of this page's payloads, their matrices put where the browser can fetch them."""
+
+    def payloads(request: Request, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        for comparison in run.compare(request, stopped):
+            payload, files = view.payload(comparison)
+            payload["base"] = blobs.put(payload["key"], files)
+            yield payload
+
+    return payloads

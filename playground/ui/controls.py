@@ -1,0 +1,99 @@
+"""Controls that both pages share, and the wiring of a page's Run, Stop and Copy link."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from models.zoo import ZOO
+from playground.request import FIELDS, HOW_MANY, Request
+from playground.ui.components import call
+from playground.ui.streams import UNSET, Produce, Runs, handler, stopper
+
+Labelled = list[tuple[str, Any]]
+
+
+def chip_names() -> dict[str, str]:
+    """Architecture names as short as a chip wants them."""
+    return {id: entry.name.removesuffix(" attention") for id, entry in ZOO.items()}
+
+
+def architecture_picker(page: str) -> gr.Dropdown:
+    least, most = HOW_MANY[page]
+    return gr.Dropdown(
+        [(name, id) for id, name in chip_names().items()],
+        value=list(Request(page=page).architectures),
+        multiselect=True,
+        max_choices=most,
+        label=f"Architectures ({least} to {most})",
+        elem_classes="shell-architectures",
+        filterable=True,
+    )
+
+
+def segmented(label: str, choices: Labelled, value: Any) -> gr.Radio:
+    """A radio group drawn as one bar."""
+    return gr.Radio(choices, value=value, label=label, elem_classes="shell-segmented")
+
+
+@dataclass
+class Page:
+    """One page's parts, ready to be wired."""
+
+    name: str
+    controls: dict[str, Any]  # by Request field, in FIELDS order
+    run: gr.Button
+    stop: gr.Button
+    copy: gr.Button
+    view: gr.HTML
+    also_run: tuple[Any, ...] = ()  # further triggers, such as Enter in a text
+
+
+def buttons(page: str) -> tuple[gr.Button, gr.Button, gr.Button]:
+    """Run and Stop stand in the same place; the browser shows one of them."""
+    with gr.Column(min_width=0, elem_classes="shell-field shell-run"):
+        run = gr.Button("Run", variant="primary", elem_id=f"run-{page}")
+        stop = gr.Button("Stop", variant="primary", elem_id=f"stop-{page}")
+    with gr.Column(min_width=0, elem_classes="shell-field shell-copy"):
+        copy = gr.Button("Copy link", elem_id=f"copy-{page}")
+    return run, stop, copy
+
+
+def wire(page: Page, produce: Produce, runs: Runs, web: Path) -> None:
+    """Run streams into the view; Stop raises the flag, and cancels only what did not end by itself."""
+    name = page.name
+    assert tuple(page.controls) == FIELDS[name]
+    running = gr.on(
+        [page.run.click, *page.also_run],
+        handler(name, produce, runs),
+        inputs_kwargs=page.controls,
+        outputs=page.view,
+        api_name=name,
+        api_description=f"Run the {name} page; the last value is the whole payload.",
+        js=call(web, "start", name, values=True),
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=8,
+    )
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    running.success(None, js=call(web, "ended", name), **quiet)
+    running.failure(None, js=call(web, "ended", name), **quiet)
+    asked = page.stop.click(stopper(name, runs), js=call(web, "stopping", name), **quiet)
+    asked.then(None, js=call(web, "ended", name), cancels=[running], **quiet)
+    page.copy.click(None, js=call(web, "copyLink", name), **quiet)
+    for control in page.controls.values():
+        if control.visible:
+            control.input(None, js=call(web, "changed", name), **quiet)
+
+
+def restored(request: Request, page: Page) -> dict[Any, Any]:
+    """Control values that say the same as a request."""
+    values: dict[Any, Any] = {}
+    for name, control in page.controls.items():
+        value = getattr(request, name)
+        if name == "architectures":
+            value = list(value)
+        values[control] = gr.update(value=UNSET if value is None else value)
+    return values
+

@@ -1,0 +1,118 @@
+"""The one Blocks: header, pages, and what happens when a link is opened.
+
+Pages are columns that the browser shows and hides without asking the server, so views keep running unseen.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from models.zoo import ZOO
+from playground.measure import default_device, describe_device
+from playground.request import FIELDS, PAGE_KEY, PAGES, Request
+from playground.ui import compare_page, scaling_page
+from playground.ui.components import call, view
+from playground.ui.controls import Page, chip_names, restored, wire
+from playground.ui.files import Served, url
+from playground.ui.streams import Runs
+from playground.ui.theme import build_theme
+
+TITLE = "Beyond Attention"
+QUEUE = 32
+
+
+def header_value(problems: list[str] | None = None) -> dict[str, Any]:
+    """What the browser has to know besides the payloads."""
+    default = Request()
+    names = chip_names()
+    return {
+        "title": TITLE,
+        "pages": PAGES,
+        "device": describe_device(),
+        "chips": {names[id]: {"id": id, "family": entry.family} for id, entry in ZOO.items()},
+        "defaults": {name: getattr(default, name) for name in ("layer", "head", "t", "s")},
+        "fields": FIELDS,
+        "example": compare_page.EXAMPLE,
+        "problems": problems or [],
+    }
+
+
+def build(served: Served) -> gr.Blocks:
+    """The app, not launched."""
+    runs, gpu = Runs(), default_device().type == "cuda"
+    with gr.Blocks(title=TITLE, fill_width=True) as app:
+        header = view("header", served.web, header_value(), elem_id="header")
+        with gr.Column(elem_id="page-compare", elem_classes="shell-page"):
+            compare = compare_page.build(served.web)
+        with gr.Column(elem_id="page-scaling", elem_classes="shell-page"):
+            scaling = scaling_page.build(served.web, gpu=gpu)
+        wire(compare, compare_page.produce(served.blobs), runs, served.web)
+        wire(scaling, scaling_page.produce, runs, served.web)
+        _open_links(app, header, {"compare": compare, "scaling": scaling}, gpu, served.web)
+    app.queue(max_size=QUEUE, default_concurrency_limit=8)
+    return app
+
+
+def _open_links(app: gr.Blocks, header: gr.HTML, pages: dict[str, Page], gpu: bool, web: Path) -> None:
+    """On load, set the controls to what the link says, report what it says wrong, then run."""
+
+    def restore(request: gr.Request) -> dict[Any, Any]:
+        wanted, problems = Request.from_query(dict(request.query_params), gpu=gpu)
+        if wanted.page == "compare":
+            wanted, more = compare_page.runnable(wanted)
+            problems += more
+        page = pages[wanted.page]
+        controls = restored(wanted, page)
+        if "text" in page.controls:
+            controls[page.controls["text"]] = compare_page.describe_text(wanted.scenario, wanted.text)
+        return {header: header_value(problems), **controls}
+
+    controls = [control for page in pages.values() for control in page.controls.values()]
+    opened = app.load(restore, None, [header, *controls], show_progress="hidden", api_visibility="private")
+    opened.then(None, js=call(web, "opened"), queue=False, show_progress="hidden", api_visibility="private")
+
+
+def head(served: Served) -> str:
+    """Styles and the entry module, from this app only."""
+    links = [f'<link rel="stylesheet" href="{url(path)}">' for path in sorted(served.web.glob("*.css"))]
+    return "\n".join([*links, f'<script type="module" src="{url(served.web / "main.js")}"></script>'])
+
+
+class OwnPages:
+    """Middleware: `?page=…` would ask Gradio for a page of its own and fail; read it as our `?tab=…`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and b"page=" in scope["query_string"]:
+            renamed = re.sub(rb"(^|&)page=", rb"\1" + PAGE_KEY.encode() + b"=", scope["query_string"])
+            scope = {**scope, "query_string": renamed}
+        await self.app(scope, receive, send)
+
+
+def launch(**overrides: Any) -> tuple[Any, str, str]:
+    """Build and serve. Host and port come from the environment; on a Space every interface is served."""
+    served = Served()
+    app = build(served)
+    on_space = bool(os.environ.get("SPACE_ID"))
+    options: dict[str, Any] = {
+        "server_name": os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space else "127.0.0.1"),
+        "server_port": int(os.environ.get("GRADIO_SERVER_PORT") or 7860),
+        "theme": build_theme(),
+        "head": head(served),
+        "favicon_path": served.web / "favicon.svg",
+        "footer_links": [],
+        "ssr_mode": False,
+        "run_history": False,
+        "pwa": False,
+        "share": False,
+        "show_error": True,
+        "app_kwargs": {"middleware": [Middleware(OwnPages)]},
+    }
+    return app.launch(**(options | overrides))

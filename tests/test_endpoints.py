@@ -1,0 +1,62 @@
+"""The two endpoints, driven without a browser."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from playground.request import FIELDS, Request
+from playground.ui.shell import launch
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    app, address, _ = launch(server_port=None, quiet=True, prevent_thread_lock=True)
+    yield Client(address, verbose=False)
+    app.get_blocks().close(verbose=False)
+
+
+def test_the_endpoints_take_the_fields_of_a_request(client: Client) -> None:
+    endpoints: dict[str, Any] = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    taken = {name: tuple(p["parameter_name"] for p in info["parameters"]) for name, info in endpoints.items()}
+    assert taken == {f"/{page}": names for page, names in FIELDS.items()}
+    for page, names in FIELDS.items():
+        defaults = {p["parameter_name"]: p["parameter_default"] for p in endpoints[f"/{page}"]["parameters"]}
+        wanted = Request(page=page)
+        for name in names:
+            value = getattr(wanted, name)
+            assert defaults[name] == (list(value) if isinstance(value, tuple) else -1 if value is None else value)
+
+
+def test_compare_returns_its_payload(client: Client) -> None:
+    payload = client.predict(architectures=["mha", "mamba2"], length=16, seed=3, api_name="/compare")
+    assert payload["status"] == "done" and payload["n"] == 16
+    assert [column["id"] for column in payload["columns"]] == ["mha", "mamba2"]
+    assert payload["query"] == "tab=compare&architectures=mha,mamba2&length=16&seed=3"
+    assert payload["base"].startswith("gradio_api/file=")
+
+
+def test_scaling_streams_and_returns_its_payload(client: Client) -> None:
+    job = client.submit(architectures=["linear"], longest=2048, rounds=3, api_name="/scaling")
+    payload = job.result(timeout=300)
+    assert payload["status"] == "done" and payload["query"].startswith("tab=scaling&architectures=linear")
+    assert len(job.outputs()) > 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"architectures": ["mha"]}, "takes 2 to 4 architectures"),
+        ({"architectures": ["mha", "gpt-9"]}, "chosen among"),
+        ({"length": 7}, "sequence length is a whole number"),
+        ({"seed": 0.5}, "seed is a whole number"),
+        ({"scenario": "poem"}, "scenario is one of"),
+        ({"text": "ada 31 zyzzyva 12"}, "zyzzyva"),
+        ({"text": None, "architectures": None}, "takes 2 to 4 architectures"),
+    ],
+)
+def test_bad_input_is_refused_with_a_sentence(client: Client, wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**wrong, api_name="/compare")
