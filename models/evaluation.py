@@ -25,7 +25,8 @@ def report(model: nn.Module, device: torch.device | str = "cpu", questions: int 
     generator = torch.Generator().manual_seed(TEST_SEED)
     asked = min(6, *PAIRS)
     recall = {
-        str(pairs): accuracy(model, batches.recall(generator, questions // asked, pairs, asked), device) for pairs in PAIRS
+        str(pairs): accuracy(model, batches.recall(generator, questions // asked, pairs, asked), device)
+        for pairs in PAIRS
     }
     copied = {
         str(length): accuracy(model, batches.induction(generator, 16, length, length // 4, length // 2), device)

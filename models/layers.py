@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class RMSNorm(nn.Module):
+class Module(nn.Module):
+    """An nn.Module that finds its parameters and submodules as fast as any attribute.
+
+    nn.Module keeps them in dictionaries of its own, which Python asks only after a failed search: half the price of a
+    small tensor operation, and a decoded token makes dozens of them. So they are kept as plain attributes too.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in self._parameters or name in self._modules:
+            self.__dict__[name] = value
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Module:
+        super()._apply(fn, recurse)
+        self.__dict__.update(self._parameters)  # a change of device may have made new ones
+        return self
+
+
+class Linear(Module, nn.Linear):
+    """nn.Linear with such attributes."""
+
+
+class RMSNorm(Module):
     """y = x / rms(x) · weight over the last dimension (Zhang & Sennrich 2019, 1910.07467)."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
+        self.eps, self.root = eps, math.sqrt(width)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+    def step(self, x: Tensor, eps_scale: float = 1.0) -> Tensor:
+        """The same for few rows, where fewer operations count: x · weight · √width / √(width · ε + |x|²).
+
+        `eps_scale`: forward of x / √eps_scale, which saves the division.
+        """
+        zero, least = _numbers((0.0, self.root * math.sqrt(self.eps * eps_scale)), x.dtype, x.device)
+        length = torch.hypot(torch.linalg.vector_norm(x, 2, -1, True), least)
+        return torch.addcdiv(zero, x * self.weight, length, value=self.root)
+
+
+def scalar(value: float, like: Tensor) -> Tensor:
+    """A number as a tensor (do not write to it): an operation with a Python number costs twice as much."""
+    return _numbers((value,), like.dtype, like.device)[0]
+
+
+@lru_cache(maxsize=64)
+def _numbers(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    with torch.inference_mode(False):
+        return tuple(torch.tensor(value, dtype=dtype, device=device) for value in values)
 
 
 class Rotary:
@@ -33,6 +77,13 @@ class Rotary:
         size = 1 << max(end - 1, 255).bit_length()
         cos, sin, swap = _rotary_table(size, self.head_dim, self.dims, self.base, x.device, x.dtype)
         return x * cos[start:end] + x.index_select(-1, swap) * sin[start:end]
+
+    def step(self, rows: Tensor, position: int, heads: int, kv_heads: int) -> Tensor:
+        """One token's rows [B,H+2·Hkv,K]: queries are rotated and scaled by 1/√K, keys rotated, values kept."""
+        cos, sin, swap = _rotary_rows(
+            position, heads, kv_heads, self.head_dim, self.dims, self.base, rows.device, rows.dtype
+        )
+        return torch.addcmul(rows * cos, rows.index_select(-1, swap), sin)
 
 
 @lru_cache(maxsize=64)
@@ -51,7 +102,43 @@ def _rotary_table(
     return cos, sin, swap
 
 
-class ShortConv(nn.Module):
+@lru_cache(maxsize=16)
+def _rotary_rows(
+    position: int,
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    dims: int,
+    base: float,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """cos and signed sin [H+2·Hkv,K] for one position; every layer of a model asks for the same."""
+    size = 1 << max(position, 255).bit_length()
+    kinds, swap = _rotary_kinds(size, head_dim, dims, base, device, dtype)
+    with torch.inference_mode(False):
+        cos, sin = kinds[position].index_select(1, _kind_of_row(heads, kv_heads, device)).unbind()
+    return cos, sin, swap
+
+
+@lru_cache(maxsize=16)
+def _rotary_kinds(
+    size: int, head_dim: int, dims: int, base: float, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """[size, 2 (cos, sin), 3 (query, key, value), K] and the channel permutation."""
+    cos, sin, swap = _rotary_table(size, head_dim, dims, base, device, dtype)
+    with torch.inference_mode(False):
+        turned, kept = torch.stack([cos, sin], 1), torch.stack([torch.ones_like(cos), torch.zeros_like(sin)], 1)
+        return torch.cat([turned * head_dim**-0.5, turned, kept], 2), swap
+
+
+@lru_cache(maxsize=16)
+def _kind_of_row(heads: int, kv_heads: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.tensor([0] * heads + [1] * kv_heads + [2] * kv_heads, device=device)
+
+
+class ShortConv(Module):
     """Depthwise causal convolution over the last `width` tokens. State: the last width-1 inputs [B, width-1, C]."""
 
     def __init__(self, channels: int, width: int = 4, bias: bool = False) -> None:
@@ -67,11 +154,15 @@ class ShortConv(nn.Module):
         """x [B,T,C], state [B,w-1,C] -> (y [B,T,C], new state)."""
         width, length = self.weight.shape[0], x.shape[1]
         seen = torch.cat([state, x], 1)
-        if length == 1:
-            y = (seen * self.weight).sum(1, keepdim=True)
-        else:  # shifted sums: faster on a CPU than a depthwise convolution, above all backward
-            y = seen[:, :length] * self.weight[0]
-            for tap in range(1, width):
-                y = torch.addcmul(y, seen[:, tap : tap + length], self.weight[tap])
+        # Shifted sums: faster on a CPU than a depthwise convolution, above all backward.
+        y = seen[:, :length] * self.weight[0]
+        for tap in range(1, width):
+            y = torch.addcmul(y, seen[:, tap : tap + length], self.weight[tap])
         y = y if self.bias is None else y + self.bias
         return y, seen[:, length:] if length < 4 * width else seen[:, length:].clone()
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One token: x [B,C], state [B,w-1,C] -> (y [B,C], new state)."""
+        seen = torch.cat((state, x.unsqueeze(1)), 1)
+        y = (seen * self.weight).sum(1)
+        return y if self.bias is None else y + self.bias, seen[:, 1:]

@@ -2,11 +2,12 @@
 
     python -m models.training mha mamba2        train these        python -m models.training --all
 
-Two tasks share every step, a micro-batch each: recall (phone books) and induction (repeated patterns). Recall is taught
-from short books to long ones, by performance: half of the batches at the hardest level reached, half below; the next level
-opens when the running accuracy passes 0.75, or when its share of the steps is used up. Every run starts on few words, until
-the mechanism has formed: on short patterns where the first layer is softmax attention (nothing else is learned before there
-are induction heads), on short phone books elsewhere. The last part of the run lengthens both tasks to 512 tokens.
+Two tasks share every step, a micro-batch each: recall (phone books) and induction (repeated patterns). Recall is
+taught from short books to long ones, by performance: half of the batches at the hardest level reached, half below; the
+next level opens when the running accuracy passes 0.75, or when its share of the steps is used up. Every run starts on
+few words, until the mechanism has formed: on short patterns where the first layer is softmax attention (nothing else is
+learned before there are induction heads), on short phone books elsewhere. The last part of the run lengthens both tasks
+to 512 tokens.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ import argparse
 import dataclasses
 import json
 import platform
-import random
 import time
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from torch import Generator, Tensor, nn
 
 from models import checkpoints
 from models.backbone import Backbone, parameters
+from models.curriculum import Curriculum, Recipe
 from models.evaluation import report
 from models.ffn import MixtureOfExperts, balance_loss
 from models.tape import Tape
@@ -35,90 +35,10 @@ from models.tasks import batches
 from models.zoo import ZOO, build
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a checkpoint was trained with; goes into the manifest as it is."""
-
-    steps: int = 4000
-    lr: float = 3e-3
-    weight_decay: float = 0.1
-    warmup: int = 60
-    decay_share: float = 0.3  # the last share of the steps, in which the learning rate falls to 2 %
-    long_share: float = 0.25  # the last share of the steps, in which lengths go up to 512 tokens
-    levels: tuple[int, ...] = (2, 4, 8, 16, 32, 44)
-    patience: float = 0.1  # share of the steps after which a level opens even if the last one was not mastered
-    recall_tokens: int = 2048
-    induction_tokens: int = 1024
-    induction_first: bool = False
-    balance: float = 0.001
-    seed: int = 0
-
-
 def recipe(id: str, **overrides: Any) -> Recipe:
     """The recipe of architecture `id`: the common one; induction first where the first layer is softmax attention."""
-    first = build(id).blocks[0].mixer  # type: ignore[union-attr]
+    first = build(id).layers[0].mixer
     return dataclasses.replace(Recipe(induction_first=first.family in ("attention", "local")), **overrides)
-
-
-class Curriculum:
-    """Which batches a run sees, and the running accuracies that decide when they get harder. Plain, resumable state."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.random = recipe, random.Random(recipe.seed)
-        self.level, self.entered, self.mastered = 0, 0, 0.0
-        self.first = True  # few words, until the mechanism has formed
-        self.accuracy = {"recall": 0.0, "induction": 0.0}
-
-    def state(self) -> dict[str, Any]:
-        return {"random": json.dumps(self.random.getstate()), "accuracy": self.accuracy} | {
-            name: getattr(self, name) for name in ("level", "entered", "mastered", "first")
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        version, inner, gauss = json.loads(state["random"])
-        self.random.setstate((version, tuple(inner), gauss))
-        self.accuracy = dict(state["accuracy"])
-        for name in ("level", "entered", "mastered", "first"):
-            setattr(self, name, state[name])
-
-    def batches(self, generator: Generator, step: int) -> dict[str, batches.Batch]:
-        """The micro-batches of this step."""
-        recipe, long = self.recipe, step >= self.recipe.steps * (1 - self.recipe.long_share)
-        if self.first and recipe.induction_first:
-            return {"induction": batches.induction(generator, 24, 48, 4, 20, symbols=64)}
-        if self.first:
-            pairs = self.random.choice((2, 3, 4, 6))
-            return {"recall": batches.recall(generator, 64, pairs, max(2, pairs // 2), few=True)}
-        pairs = self.recipe.levels[self.level] if self.random.random() < 0.5 else self._easier()
-        if long and self.random.random() < 0.5:
-            pairs = self.random.choice((64, 92, 128, 180, 250))
-        queries = max(2, min(pairs // 2, (512 - 2 * pairs) // 2))
-        length = self.random.choice((192, 384, 512)) if long and self.random.random() < 0.5 else min(96, max(16, 4 * pairs))
-        rows = max(2, recipe.recall_tokens // (2 * pairs + 2 * queries))
-        return {
-            "recall": batches.recall(generator, min(rows, 128), pairs, queries),
-            "induction": batches.induction(generator, max(2, recipe.induction_tokens // length), length, 3, length // 2),
-        }
-
-    def _easier(self) -> int:
-        return self.random.choice(self.recipe.levels[: self.level + 1])
-
-    def learn(self, task: str, accuracy: float, batch: batches.Batch, step: int) -> str | None:
-        """Note the accuracy of a batch; says what changed, if something did."""
-        self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
-        if self.first:
-            if self.accuracy[task] > 0.8 or step > 0.25 * self.recipe.steps:
-                self.first, self.entered = False, step
-                return f"{task} formed" if self.accuracy[task] > 0.8 else f"{task} not formed in time"
-            return None
-        if task == "induction" or batch.load != self.recipe.levels[self.level] or self.level + 1 == len(self.recipe.levels):
-            return None
-        self.mastered = 0.9 * self.mastered + 0.1 * accuracy
-        if self.mastered > 0.75 or step - self.entered > self.recipe.patience * self.recipe.steps:
-            forced = "" if self.mastered > 0.75 else " (time)"
-            self.level, self.mastered, self.entered = self.level + 1, 0.0, step
-            return f"{self.recipe.levels[self.level]} pairs{forced}"
-        return None
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -129,7 +49,9 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW; weight decay on projection matrices only, not on norms, decays, convolutions or embeddings."""
-    matrices = [p for name, p in model.named_parameters() if p.dim() >= 2 and "conv" not in name and "embed" not in name]
+    matrices = [
+        p for name, p in model.named_parameters() if p.dim() >= 2 and "conv" not in name and "embed" not in name
+    ]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -184,9 +106,12 @@ class Run:
 
     def save(self, path: Path) -> None:
         state = {
-            "recipe": json.dumps(dataclasses.asdict(self.recipe)), "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "curriculum": self.curriculum.state(),
-            "generator": self.generator.get_state(), "counters": [self.step, self.tokens, self.seconds],
+            "recipe": json.dumps(dataclasses.asdict(self.recipe)),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "curriculum": self.curriculum.state(),
+            "generator": self.generator.get_state(),
+            "counters": [self.step, self.tokens, self.seconds],
         }
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
@@ -207,7 +132,7 @@ class Run:
 
 
 def train(id: str, recipe: Recipe, *, device: torch.device | str = "cpu", logs: Path, folder: Path) -> dict[str, Any]:
-    """Train one architecture to the end (resuming what `logs` holds), save its checkpoint, return its manifest entry."""
+    """Train one architecture to the end (resuming what `logs` holds), save its checkpoint, return its facts."""
     run = Run(id, recipe, device)
     logs.mkdir(parents=True, exist_ok=True)
     resume, log = logs / f"{id}.resume", logs / f"{id}.jsonl"
@@ -231,10 +156,19 @@ def train(id: str, recipe: Recipe, *, device: torch.device | str = "cpu", logs: 
 def _facts(run: Run) -> dict[str, Any]:
     total, active = parameters(run.model)
     return {
-        "architecture": ZOO[run.id].name, "parameters": total, "active": active, "steps": run.step, "tokens": run.tokens,
-        "seconds": round(run.seconds), "accuracy": report(run.model.eval(), run.device), "seed": run.recipe.seed,
-        "recipe": dataclasses.asdict(run.recipe), "date": date.today().isoformat(), "device": str(run.device),
-        "threads": torch.get_num_threads(), "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "architecture": ZOO[run.id].name,
+        "parameters": total,
+        "active": active,
+        "steps": run.step,
+        "tokens": run.tokens,
+        "seconds": round(run.seconds),
+        "accuracy": report(run.model.eval(), run.device),
+        "seed": run.recipe.seed,
+        "recipe": dataclasses.asdict(run.recipe),
+        "date": date.today().isoformat(),
+        "device": str(run.device),
+        "threads": torch.get_num_threads(),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
 
 

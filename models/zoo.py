@@ -1,8 +1,8 @@
 """The zoo: one entry an architecture, each a pattern of layers over shared mixers plus its published facts.
 
-All tiny models have four layers, width 64 and four heads; every recurrent layer holds a state of 4 × 16 × 16 numbers, so
-that fixed-state models are compared at the same memory. The feed-forward's width evens out the parameters that one token
-uses.
+All tiny models have four layers, width 64 and four heads; every recurrent layer holds a state of 4 × 16 × 16 numbers,
+so that fixed-state models are compared at the same memory. The feed-forward's width evens out the parameters that one
+token uses.
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ WIDTH = 64
 HEADS = 4
 HEAD_DIM = 16
 FAMILIES = {
-    "attention": "Full attention", "local": "Local attention", "linear": "Linear and delta", "ssm": "State space",
-    "recurrent": "Recurrent revival", "hybrid": "Hybrid", "diffusion": "Text diffusion", "recursive": "Recursive",
+    "attention": "Full attention",
+    "local": "Local attention",
+    "linear": "Linear and delta",
+    "ssm": "State space",
+    "recurrent": "Recurrent revival",
+    "hybrid": "Hybrid",
+    "diffusion": "Text diffusion",
+    "recursive": "Recursive",
 }
 
 
@@ -61,34 +67,65 @@ ZOO: dict[str, Architecture] = {
     entry.id: entry
     for entry in (
         Architecture(
-            "mha", "Softmax attention", "Softmax", "attention",
+            "mha",
+            "Softmax attention",
+            "Softmax",
+            "attention",
             "Every token looks at every earlier one; the cache of keys and values grows with the text.",
-            (Layer(_softmax, _mlp(168)),) * 4, "Attention Is All You Need, 1706.03762", 2017,
+            (Layer(_softmax, _mlp(168)),) * 4,
+            "Attention Is All You Need, 1706.03762",
+            2017,
         ),
         Architecture(
-            "sliding-window", "Sliding window", "Window", "local",
+            "sliding-window",
+            "Sliding window",
+            "Window",
+            "local",
             "Softmax attention that sees the last 16 tokens only; what leaves the window is gone.",
-            (Layer(partial(_softmax, window=16), _mlp(168)),) * 4, "Longformer, 2004.05150", 2020,
+            (Layer(partial(_softmax, window=16), _mlp(168)),) * 4,
+            "Longformer, 2004.05150",
+            2020,
         ),
         Architecture(
-            "linear", "Linear attention", "Linear", "linear",
+            "linear",
+            "Linear attention",
+            "Linear",
+            "linear",
             "elu+1 features instead of the exponential: the past is one matrix, to which every token adds.",
-            (Layer(_linear, _mlp(164)),) * 4, "Transformers are RNNs, 2006.16236", 2020,
+            (Layer(_linear, _mlp(164)),) * 4,
+            "Transformers are RNNs, 2006.16236",
+            2020,
         ),
         Architecture(
-            "mamba2", "Mamba-2", "Mamba-2", "ssm",
+            "mamba2",
+            "Mamba-2",
+            "Mamba-2",
+            "ssm",
             "State-space duality: a state with one decay per head, chosen by each token.",
-            (Layer(_mamba, _mlp(180)),) * 4, "Transformers are SSMs, 2405.21060", 2024,
+            (Layer(_mamba, _mlp(180)),) * 4,
+            "Transformers are SSMs, 2405.21060",
+            2024,
         ),
         Architecture(
-            "gated-deltanet", "Gated DeltaNet", "GDN", "linear",
+            "gated-deltanet",
+            "Gated DeltaNet",
+            "GDN",
+            "linear",
             "A decaying state in which writing a key first erases what was stored under it.",
-            (Layer(_delta, _mlp(144)),) * 4, "Gated Delta Networks, 2412.06464", 2024,
+            (Layer(_delta, _mlp(144)),) * 4,
+            "Gated Delta Networks, 2412.06464",
+            2024,
         ),
         Architecture(
-            "qwen3-next", "Qwen3-Next", "Qwen3-Next", "hybrid",
+            "qwen3-next",
+            "Qwen3-Next",
+            "Qwen3-Next",
+            "hybrid",
             "Three Gated DeltaNet layers, then one gated attention layer; a mixture of experts after each.",
-            (Layer(_delta, _moe),) * 3 + (Layer(_gated, _moe),), "Qwen3-Next-80B-A3B, model card", 2025, "3:1",
+            (Layer(_delta, _moe),) * 3 + (Layer(_gated, _moe),),
+            "Qwen3-Next-80B-A3B, model card",
+            2025,
+            "3:1",
         ),
     )
 }

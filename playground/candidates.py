@@ -38,7 +38,12 @@ def candidates(ids: Sequence[str], device: torch.device) -> list[Candidate]:
     for id in ids:
         entry, model = ZOO[id], _model(id).to(device)
         make = partial(
-            Candidate, id=id, name=entry.name, short=entry.short, family=entry.family, law=law_of(model),
+            Candidate,
+            id=id,
+            name=entry.name,
+            short=entry.short,
+            family=entry.family,
+            law=law_of(model),
             vocabulary=model.vocabulary,
         )
         if id != "mha":
@@ -49,9 +54,7 @@ def candidates(ids: Sequence[str], device: torch.device) -> list[Candidate]:
         for module in textbook.modules():
             if hasattr(module, "materialise"):
                 module.materialise, heads = True, module.heads
-        found.append(
-            make(key="mha:stored", model=textbook, variant="N×N stored", twin="mha:sdpa", stored_heads=heads)
-        )
+        found.append(make(key="mha:stored", model=textbook, variant="N×N stored", twin="mha:sdpa", stored_heads=heads))
     return found
 
 

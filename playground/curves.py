@@ -129,7 +129,7 @@ def crossings(series: Sequence[Series]) -> list[Crossing]:
 
 
 def bytes_words(size: float) -> str:
-    """"17 GB", "1.2 GB", "850 MB"."""
+    """ "17 GB", "1.2 GB", "850 MB"."""
     for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if size >= scale:
             return f"{size / scale:.{0 if size >= 9.95 * scale else 1}f} {unit}"
@@ -137,5 +137,5 @@ def bytes_words(size: float) -> str:
 
 
 def seconds_words(seconds: float) -> str:
-    """"80 s", "5 min"."""
+    """ "80 s", "5 min"."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

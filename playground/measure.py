@@ -7,6 +7,7 @@ its own file and is part of this module's names.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -21,9 +22,26 @@ import torch
 from playground.memory import Call, Peak, available_bytes, is_out_of_memory, peak, peak_bytes
 
 __all__ = [
-    "Call", "FairLock", "Fit", "Peak", "Step", "Timing", "available_bytes", "default_device", "describe_device",
-    "device_lock", "fit_exponent", "interleave", "is_out_of_memory", "peak", "peak_bytes", "steps", "synchronise",
-    "time_once", "versions",
+    "Call",
+    "FairLock",
+    "Fit",
+    "Peak",
+    "Step",
+    "Timing",
+    "available_bytes",
+    "choose_threads",
+    "default_device",
+    "describe_device",
+    "device_lock",
+    "fit_exponent",
+    "interleave",
+    "is_out_of_memory",
+    "peak",
+    "peak_bytes",
+    "steps",
+    "synchronise",
+    "time_once",
+    "versions",
 ]
 
 
@@ -120,7 +138,10 @@ def time_once(fn: Call, device: torch.device) -> float:
 
 
 def steps(
-    fns: Mapping[str, Call], rounds: Mapping[str, int], stopped: Callable[[], bool], device: torch.device,
+    fns: Mapping[str, Call],
+    rounds: Mapping[str, int],
+    stopped: Callable[[], bool],
+    device: torch.device,
     warmups: int = 1,
 ) -> Iterator[Step]:
     """Warm up, then measure round by round, one step after the other; each step is taken under the device lock.
@@ -156,8 +177,11 @@ def steps(
 
 
 def interleave(
-    fns: Mapping[str, Call], rounds: int, stopped: Callable[[], bool] = lambda: False,
-    device: torch.device | None = None, warmups: int = 1,
+    fns: Mapping[str, Call],
+    rounds: int,
+    stopped: Callable[[], bool] = lambda: False,
+    device: torch.device | None = None,
+    warmups: int = 1,
 ) -> dict[str, Timing]:
     """All rounds at once. Candidates that ran out of memory, or that a stop left without a round, are missing."""
     done: dict[str, Timing] = {}
@@ -176,8 +200,15 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def choose_threads() -> int:
+    """Give torch half of the cores (OMP_NUM_THREADS wins): models this small lose more to busy cores than they gain."""
+    if not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
+    return torch.get_num_threads()
+
+
 def describe_device(device: torch.device | None = None, dtype: str = "fp32") -> str:
-    """"CPU · 2 threads · fp32" or "NVIDIA H100 · fp32"."""
+    """ "CPU · 2 threads · fp32" or "NVIDIA H100 · fp32"."""
     device = device or default_device()
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} · {dtype}"
@@ -186,7 +217,7 @@ def describe_device(device: torch.device | None = None, dtype: str = "fp32") -> 
 
 
 def versions() -> str:
-    """"torch 2.13"."""
+    """ "torch 2.13"."""
     return "torch " + ".".join(torch.__version__.split("+")[0].split(".")[:2])
 
 

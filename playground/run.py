@@ -107,6 +107,12 @@ def compare(request: Request, stopped: Callable[[], bool] = lambda: False) -> It
     yield snapshot(ended, "" if ended == "done" else "Stopped before the costs were measured", steps)
 
 
+def warm() -> None:
+    """Load the models of the default comparison and run them once, so that the first visitor does not wait for that."""
+    for _ in compare(Request(length=16)):
+        pass
+
+
 def _traced(id: str, prompt: Prompt, device: torch.device) -> Column:
     try:
         with device_lock():
@@ -116,9 +122,7 @@ def _traced(id: str, prompt: Prompt, device: torch.device) -> Column:
         return Column(id, "failed", error=f"{sentence} The other columns are not affected.")
 
 
-def measure(
-    ids: tuple[str, ...], prompt: Prompt, device: torch.device, stopped: Callable[[], bool]
-) -> dict[str, Cost]:
+def measure(ids: tuple[str, ...], prompt: Prompt, device: torch.device, stopped: Callable[[], bool]) -> dict[str, Cost]:
     """Prefill, decode, state and peak memory of each, round by round; empty when stopped."""
     tokens = torch.tensor([prompt.ids], device=device)
     models = {id: model_of(id, str(device))[0] for id in ids}

@@ -63,8 +63,12 @@ class Limits:
 
 
 def run(
-    request: Asked, stopped: Callable[[], bool] = lambda: False, *, chosen: Sequence[Candidate] | None = None,
-    limits: Limits | None = None, device: torch.device | None = None,
+    request: Asked,
+    stopped: Callable[[], bool] = lambda: False,
+    *,
+    chosen: Sequence[Candidate] | None = None,
+    limits: Limits | None = None,
+    device: torch.device | None = None,
 ) -> Iterator[Scaling]:
     """Measure; at most a few snapshots a second, and always the last one ("done", "stopped" or "failed")."""
     device = device or measure.default_device()
@@ -263,9 +267,16 @@ class _Bench:
         seconds = time.monotonic() - self.started
         series = tuple(self._series(c) for c in self.chosen)
         return Scaling(
-            key=self.key, status=status, progress=replace(self.progress, done=self.finished, of=of, seconds=seconds),
-            device=measure.describe_device(self.device), versions=measure.versions(), rounds=self.request.rounds,
-            lengths=self.lengths, series=series, crossings=tuple(crossings(series)), latest=self.latest,
+            key=self.key,
+            status=status,
+            progress=replace(self.progress, done=self.finished, of=of, seconds=seconds),
+            device=measure.describe_device(self.device),
+            versions=measure.versions(),
+            rounds=self.request.rounds,
+            lengths=self.lengths,
+            series=series,
+            crossings=tuple(crossings(series)),
+            latest=self.latest,
         )
 
     def _series(self, c: Candidate) -> Series:

@@ -89,7 +89,7 @@ def trace(id: str, prompt: Prompt, device: torch.device) -> Trace:
     tape = Tape()
     logits, _ = model(tokens, tape=tape)
     total, active = parameters(model)
-    layers = tuple(_layer(block, tape.layers[index]) for index, block in enumerate(model.blocks))
+    layers = tuple(_layer(block, tape.layers[index]) for index, block in enumerate(model.layers))
     answers, held = _answers(logits[0], prompt), _held(model, tokens)
     return Trace(id, trained, total, active, layers, answers, held, _reader(layers, prompt))
 
@@ -130,11 +130,19 @@ def _layer(block: Any, record: dict[str, Tensor]) -> LayerTrace:
     load = () if chosen is None else tuple(float((chosen == e).any(-1).float().mean()) for e in range(experts))
     states, keys = record.get("states"), record.get("keys")
     return LayerTrace(
-        block.mixer.label, block.mixer.family, block.ffn.label, experts, load, _numpy(mix), block.mixer.stochastic,
-        float(residual), getattr(block.mixer, "window", None),
+        block.mixer.label,
+        block.mixer.family,
+        block.ffn.label,
+        experts,
+        load,
+        _numpy(mix),
+        block.mixer.stochastic,
+        float(residual),
+        getattr(block.mixer, "window", None),
         None if keys is None else _numpy(keys[0].norm(dim=-1).mean(0)),
         None if states is None else _numpy(states[0].transpose(0, 1)),
-        _gate(record.get("decay")), _gate(record.get("write")),
+        _gate(record.get("decay")),
+        _gate(record.get("write")),
     )
 
 

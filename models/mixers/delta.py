@@ -1,9 +1,10 @@
 """Delta-rule mixers: before a key is written again, what was stored under it is taken away.
 
-    S_t = α_t (I − β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ,   o_t = S_tᵀ q_t,   α_t = exp(−A softplus(a_t + b)),  β_t = sigmoid(·)
+    S_t = α_t (I − β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ,   o_t = S_tᵀ q_t
+    α_t = exp(−A softplus(a_t + b)),   β_t = sigmoid(·)
 
-Gated DeltaNet as in Qwen3-Next: short convolution and SiLU on q, k, v, unit-length q and k, q scaled by 1/√K, RMS norm of
-the read, SiLU output gate. Papers: Yang, Kautz & Hatamizadeh 2024 (2412.06464); Yang et al. 2024 (2406.06484).
+Gated DeltaNet as in Qwen3-Next: short convolution and SiLU on q, k, v, unit-length q and k, q scaled by 1/√K, RMS norm
+of the read, SiLU output gate. Papers: Yang, Kautz & Hatamizadeh 2024 (2412.06464); Yang et al. 2024 (2406.06484).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import RMSNorm, ShortConv
+from models.layers import Linear, Module, RMSNorm, ShortConv, scalar
 from models.ops import recurrence
 from models.tape import Tape
 
@@ -28,10 +29,10 @@ class DeltaState(NamedTuple):
 
 def unit(x: Tensor) -> Tensor:
     """x / |x| over the last dimension, safe at zero."""
-    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+    return x / torch.hypot(torch.linalg.vector_norm(x, 2, -1, True), scalar(1e-3, x))
 
 
-class GatedDeltaNet(nn.Module):
+class GatedDeltaNet(Module):
     """Gated delta rule over x [B,T,D]; `key_heads` may be fewer than `heads` (each serves consecutive value heads)."""
 
     label = "delta"
@@ -45,33 +46,26 @@ class GatedDeltaNet(nn.Module):
         self.heads, self.key_heads, self.key_dim, self.value_dim = heads, key_heads or heads, key_dim, value_dim
         self.mixed = 2 * self.key_heads * key_dim + heads * value_dim  # channels of q, k, v together
         # rows: q, k, v, output gate z, write strength b, decay a
-        self.proj = nn.Linear(width, self.mixed + heads * value_dim + 2 * heads, bias=False)
+        self.proj = Linear(width, self.mixed + heads * value_dim + 2 * heads, bias=False)
         self.conv = ShortConv(self.mixed, conv)
         # Slow decays at the start (the published range forgets within ten tokens on half of so few heads).
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(0.01, 0.1).log())
         self.dt_bias = nn.Parameter(torch.zeros(heads))
         self.norm = RMSNorm(value_dim)
-        self.out = nn.Linear(heads * value_dim, width, bias=False)
+        self.out = Linear(heads * value_dim, width, bias=False)
 
     def init_state(self, batch_size: int) -> DeltaState:
         memory = self.proj.weight.new_zeros(batch_size, self.heads, self.key_dim, self.value_dim)
         return DeltaState(memory, self.conv.init_state(batch_size))
 
     def forward(self, x: Tensor, state: DeltaState, tape: Tape | None = None) -> tuple[Tensor, DeltaState]:
-        batch, length, _ = x.shape
         rows = self.proj(x)
         mixed, z, b, a = rows.split((self.mixed, self.heads * self.value_dim, self.heads, self.heads), -1)
         mixed, tail = self.conv(mixed, state.conv)
         q, k, v = self._qkv(F.silu(mixed))
         beta = torch.sigmoid(b).transpose(1, 2)  # [B,H,T]
         log_decay = (-self.A_log.exp() * F.softplus(a + self.dt_bias)).transpose(1, 2)  # [B,H,T]
-        if length == 1:
-            o, memory = recurrence.step(
-                q[:, :, 0], k[:, :, 0], v[:, :, 0], state.memory, log_decay=log_decay[..., 0], beta=beta[..., 0]
-            )
-            o = o[:, :, None]
-        else:
-            o, memory = recurrence.parallel(q, k, v, log_decay=log_decay, beta=beta, state=state.memory)
+        o, memory = recurrence.parallel(q, k, v, log_decay=log_decay, beta=beta, state=state.memory)
         if tape is not None and tape.wants("mix"):
             tape.put("mix", recurrence.matrix(q, k, log_decay=log_decay, beta=beta))
             tape.put("values", v)
@@ -81,6 +75,29 @@ class GatedDeltaNet(nn.Module):
             tape.put("write", beta)
         o = self.norm(o.transpose(1, 2)).flatten(2) * F.silu(z)  # [B,T,H·V]
         return self.out(o), DeltaState(memory, tail)
+
+    def step(self, x: Tensor, state: DeltaState) -> tuple[Tensor, DeltaState]:
+        """One token: x [B,D] -> [B,D]."""
+        batch, heads, flat = len(x), self.heads, len(x) * self.heads
+        inner = heads * self.value_dim
+        mixed, z, b, a = F.linear(x, self.proj.weight).split_with_sizes((self.mixed, inner, heads, heads), 1)
+        mixed, tail = self.conv.step(mixed, state.conv)
+        qk, v = F.silu(mixed).split_with_sizes((self.mixed - inner, inner), 1)
+        qk = qk.view(batch, 2, self.key_heads, self.key_dim)
+        if heads != self.key_heads:
+            qk = qk.repeat_interleave(heads // self.key_heads, 2)
+        qk = unit(qk).transpose(0, 1).reshape(2, flat, 1, self.key_dim)
+        decay = (F.softplus(a + self.dt_bias) * self.A_log.exp()).neg_().exp_()  # [B,H]
+        o, memory = recurrence.advance(
+            qk[0],
+            qk[1],
+            v.reshape(flat, 1, -1),
+            state.memory.view(flat, self.key_dim, -1),
+            decay.view(flat, 1, 1),
+            b.sigmoid().view(flat, 1, 1),
+        )
+        o = self.norm.step(o, self.key_dim).view(batch, inner) * F.silu(z)  # q's scale 1/√K is left to the norm
+        return F.linear(o, self.out.weight), DeltaState(memory.view_as(state.memory), tail)
 
     def _qkv(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B,T,C] -> unit q (times 1/√K), unit k [B,H,T,K], v [B,H,T,V]."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import RMSNorm, ShortConv
+from models.layers import Linear, Module, RMSNorm, ShortConv
 from models.ops import recurrence
 from models.tape import Tape
 
@@ -27,7 +27,7 @@ class MambaState(NamedTuple):
     conv: Tensor
 
 
-class Mamba2(nn.Module):
+class Mamba2(Module):
     """Mamba-2 over x [B,T,D] with H heads of P channels, state size N, G groups that share B and C."""
 
     label = "ssd"
@@ -42,7 +42,7 @@ class Mamba2(nn.Module):
         self.inner = heads * head_dim
         self.mixed = self.inner + 2 * groups * state_size  # channels of x, B, C together
         # rows: gate z, then x, B, C, then one step size per head
-        self.proj = nn.Linear(width, self.inner + self.mixed + heads, bias=False)
+        self.proj = Linear(width, self.inner + self.mixed + heads, bias=False)
         self.conv = ShortConv(self.mixed, conv, bias=True)
         dt = torch.empty(heads).uniform_(math.log(0.1), 0.0).exp()
         self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))  # softplus(dt_bias) = dt
@@ -50,7 +50,7 @@ class Mamba2(nn.Module):
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(0.005, 0.05).log())
         self.D = nn.Parameter(torch.zeros(heads))
         self.norm = RMSNorm(self.inner, eps=1e-5)
-        self.out = nn.Linear(self.inner, width, bias=False)
+        self.out = Linear(self.inner, width, bias=False)
 
     def init_state(self, batch_size: int) -> MambaState:
         memory = self.proj.weight.new_zeros(batch_size, self.heads, self.state_size, self.head_dim)
@@ -65,13 +65,7 @@ class Mamba2(nn.Module):
         log_decay = dt * -self.A_log.exp()[:, None]
         v = v.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # [B,H,T,P]
         q, k = self._heads(c), self._heads(b) * dt[..., None]  # [B,H,T,N]
-        if length == 1:
-            o, memory = recurrence.step(
-                q[:, :, 0], k[:, :, 0], v[:, :, 0], state.memory, log_decay=log_decay[..., 0]
-            )
-            o = o[:, :, None]
-        else:
-            o, memory = recurrence.parallel(q, k, v, log_decay=log_decay, state=state.memory)
+        o, memory = recurrence.parallel(q, k, v, log_decay=log_decay, state=state.memory)
         o = o + v * self.D[:, None, None]
         if tape is not None and tape.wants("mix"):
             skip = torch.diag_embed(self.D[:, None].expand(-1, length))
@@ -83,6 +77,25 @@ class Mamba2(nn.Module):
             tape.put("write", dt)
         gated = o.transpose(1, 2).flatten(2) * F.silu(z)  # [B,T,E]
         return self.out(self._norm(gated)), MambaState(memory, tail)
+
+    def step(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
+        """One token: x [B,D] -> [B,D]. Δ scales the value instead of the key, which the heads share."""
+        heads, batch, flat = self.heads, len(x), len(x) * self.heads
+        z, mixed, dt = F.linear(x, self.proj.weight).split_with_sizes((self.inner, self.mixed, heads), 1)
+        mixed, tail = self.conv.step(mixed, state.conv)
+        v, kq = F.silu(mixed).split_with_sizes((self.inner, self.mixed - self.inner), 1)
+        dt = F.softplus(dt + self.dt_bias)  # [B,H]
+        decay = (dt * self.A_log.exp()).neg_().exp_()
+        kq = kq.view(batch, 2, self.groups, 1, self.state_size)
+        kq = kq.expand(-1, -1, -1, heads // self.groups, -1).transpose(0, 1).reshape(2, flat, 1, -1)
+        v = v.reshape(flat, 1, -1)  # [G,1,P]
+        o, memory = recurrence.advance(
+            kq[1], kq[0], v * dt.view(flat, 1, 1), state.memory.view(flat, self.state_size, -1), decay.view(flat, 1, 1)
+        )
+        skip = self.D.view(heads, 1, 1) if batch == 1 else self.D.repeat(batch).view(flat, 1, 1)
+        gated = torch.addcmul(o, v, skip).view(batch, -1) * F.silu(z)  # [B,E]
+        gated = self.norm.step(gated) if self.groups == 1 else self._norm(gated)
+        return F.linear(gated, self.out.weight), MambaState(memory.view_as(state.memory), tail)
 
     def _heads(self, x: Tensor) -> Tensor:
         """B or C [B,T,G·N] -> [B,H,T,N], groups shared by consecutive heads."""

@@ -8,81 +8,121 @@ Papers: Vaswani et al. 2017 (1706.03762); GQA 2305.13245; sliding window 2004.05
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from models.layers import RMSNorm, Rotary
+from models.layers import Linear, Module, RMSNorm, Rotary
 from models.ops.attention import CAUSAL, Mask, Window, attention
 from models.tape import Tape
 
-ROOM = 64  # rows that a cache reserves ahead, so that appending a token does not copy the cache
+ROOM = 64  # columns that a cache reserves ahead, so that appending a token does not copy the cache
+
+
+class _Buffer:
+    """Where caches keep their columns; `filled` of them are taken. One buffer serves a cache and its continuations."""
+
+    def __init__(self, columns: Tensor, filled: int) -> None:
+        self.columns, self.filled, self.capacity = columns, filled, columns.shape[-1]
+        # [B·Hkv,K,capacity] and [B·Hkv,capacity,K], made once, not at every token (views, where there is room).
+        self.keys, values = columns.flatten(1, 2).unbind()
+        self.values = values.mT
 
 
 class KVCache:
-    """Keys and values of the past, [B,Hkv,S,K] each. Appending gives a new cache; the old one stays valid.
+    """Keys and values of the past. Appending gives a new cache; the old one stays valid.
 
-    Both may share one buffer with room at its end. Only the cache that ends where the buffer is filled may write into it;
-    any other (an earlier state continued twice) copies first.
+    They lie in one buffer [2,B,Hkv,K,capacity], a token a column: the order in which the products with one query run
+    along the memory. It has room at its end. Only the cache that ends where the buffer is filled may write into it; any
+    other (an earlier state continued twice) copies first.
     """
 
-    def __init__(self, keys: Tensor, values: Tensor, seen: int, filled: list[int] | None = None, start: int = 0) -> None:
-        self._keys, self._values = keys, values  # buffers [B,Hkv,capacity,·]
-        self._filled = [keys.shape[2]] if filled is None else filled  # shared by all caches on this buffer
-        self._start, self._end = start, self._filled[0]
+    def __init__(self, buffer: _Buffer, seen: int, start: int = 0, end: int | None = None) -> None:
+        self._buffer, self._start, self._end = buffer, start, buffer.filled if end is None else end
         self.seen = seen  # tokens ever seen: the absolute position of the next one
+
+    @classmethod
+    def of(cls, columns: Tensor, seen: int) -> KVCache:
+        """A cache of all these columns [2,B,Hkv,K,S]."""
+        return cls(_Buffer(columns, columns.shape[-1]), seen)
+
+    @property
+    def columns(self) -> Tensor:
+        return self._buffer.columns[..., self._start : self._end]
 
     @property
     def keys(self) -> Tensor:
-        return self._keys[:, :, self._start : self._end]
+        """[B,Hkv,S,K]"""
+        return self.columns[0].mT
 
     @property
     def values(self) -> Tensor:
-        return self._values[:, :, self._start : self._end]
+        """[B,Hkv,S,K]"""
+        return self.columns[1].mT
 
     def tensors(self) -> tuple[Tensor, Tensor]:
-        """The rows in use, whose bytes are the size of the state."""
+        """The tokens in use, whose bytes are the size of the state."""
         return self.keys, self.values
 
     def append(self, k: Tensor, v: Tensor) -> KVCache:
-        """The cache with k, v [B,Hkv,T,·] behind it."""
-        added, seen = k.shape[2], self.seen + k.shape[2]
-        if k.requires_grad or self._keys.requires_grad:
-            return KVCache(torch.cat([self.keys, k], 2), torch.cat([self.values, v], 2), seen)
-        if self._end == self._start and added > 1:  # copied: a view would keep the whole projection alive
-            return KVCache(*(x.clone(memory_format=torch.contiguous_format) for x in (k, v)), seen)
-        if self._filled[0] != self._end or self._end + added > self._keys.shape[2]:
-            return self._moved(added)._write(k, v, seen)
-        return self._write(k, v, seen)
+        """The cache with k, v [B,Hkv,T,K] behind it."""
+        added, seen = torch.stack((k, v)).mT, self.seen + k.shape[2]
+        if self._end == self._start:
+            return KVCache.of(added, seen)
+        return KVCache.of(torch.cat((self.columns, added), -1), seen)
 
-    def _moved(self, added: int) -> KVCache:
-        held = self._end - self._start
-        size = list(self._keys.shape[:2]) + [held + added + ROOM]
-        buffers = [x.new_empty(*size, x.shape[-1]) for x in (self._keys, self._values)]
-        buffers[0][:, :, :held], buffers[1][:, :, :held] = self.keys, self.values
-        return KVCache(*buffers, self.seen, [held])
+    def push(self, rows: Tensor) -> KVCache:
+        """The cache with one token behind it: rows [B,2·Hkv,K], keys then values."""
+        buffer, end = self._buffer, self._end
+        columns = buffer.columns
+        rows = rows.view(columns.shape[1], 2, columns.shape[2], -1).transpose(0, 1)
+        if rows.requires_grad or columns.requires_grad:
+            return KVCache.of(torch.cat((self.columns, rows.unsqueeze(-1)), -1), self.seen + 1)
+        start = self._start
+        if buffer.filled != end or end == buffer.capacity or columns.is_inference() and not rows.is_inference():
+            buffer, start, end = self._moved(), 0, end - start
+        buffer.columns.select(4, end).copy_(rows)
+        buffer.filled = end + 1
+        return KVCache(buffer, self.seen + 1, start, end + 1)
 
-    def _write(self, k: Tensor, v: Tensor, seen: int) -> KVCache:
-        end = self._end + k.shape[2]
-        self._keys[:, :, self._end : end], self._values[:, :, self._end : end] = k, v
-        self._filled[0] = end
-        return KVCache(self._keys, self._values, seen, self._filled, self._start)
+    def _moved(self) -> _Buffer:
+        held = self.columns
+        columns = held.new_empty(*held.shape[:-1], held.shape[-1] + ROOM)
+        columns[..., : held.shape[-1]] = held
+        return _Buffer(columns, held.shape[-1])
 
     def last(self, count: int) -> KVCache:
         """The same cache, holding only its last `count` tokens; what it drops is given up, not only hidden."""
         if self._end - self._start <= count:
             return self
-        if self._keys.shape[2] <= count + 2 * ROOM:
-            return KVCache(self._keys, self._values, self.seen, self._filled, self._end - count)
-        return KVCache(self.keys[:, :, -count:].clone(), self.values[:, :, -count:].clone(), self.seen)
+        if self._buffer.capacity <= count + 2 * ROOM:
+            return KVCache(self._buffer, self.seen, self._end - count, self._end)
+        return KVCache.of(self.columns[..., -count:].clone(), self.seen)
+
+    def read(self, q: Tensor) -> Tensor:
+        """Softmax attention of one token's scaled queries [B,H,K] over everything held -> [B,H·K]."""
+        held = self._end - self._start
+        keys = self._buffer.keys.narrow(2, self._start, held)
+        weight = torch.bmm(q.reshape(len(keys), -1, q.shape[-1]), keys).softmax(-1)  # [B·Hkv,H/Hkv,S]
+        return torch.bmm(weight, self._buffer.values.narrow(1, self._start, held)).view(len(q), -1)
 
 
-class SoftmaxAttention(nn.Module):
+class SoftmaxAttention(Module):
     """Causal softmax attention over x [B,T,D]; the state is a KVCache."""
 
     stochastic = True
 
     def __init__(
-        self, width: int, *, heads: int, head_dim: int, kv_heads: int | None = None, window: int | None = None,
-        rotary: float = 1.0, base: float = 10_000.0, gated: bool = False, qk_norm: bool = False,
+        self,
+        width: int,
+        *,
+        heads: int,
+        head_dim: int,
+        kv_heads: int | None = None,
+        window: int | None = None,
+        rotary: float = 1.0,
+        base: float = 10_000.0,
+        gated: bool = False,
+        qk_norm: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads or heads, head_dim
@@ -90,11 +130,11 @@ class SoftmaxAttention(nn.Module):
         self.mask: Mask = CAUSAL if window is None else Window(window)
         self.materialise = False  # True: store the T×S matrix (the textbook form) instead of the fused kernel
         # rows: query heads, key heads, value heads, then the gate's heads
-        self.qkv = nn.Linear(width, (heads * (2 if gated else 1) + 2 * self.kv_heads) * head_dim, bias=False)
-        self.out = nn.Linear(heads * head_dim, width, bias=False)
+        self.qkv = Linear(width, (heads * (2 if gated else 1) + 2 * self.kv_heads) * head_dim, bias=False)
+        self.out = Linear(heads * head_dim, width, bias=False)
         self.q_norm = RMSNorm(head_dim) if qk_norm else None
         self.k_norm = RMSNorm(head_dim) if qk_norm else None
-        self.rotary = Rotary(head_dim, int(head_dim * rotary), base) if rotary else None
+        self.rotary = Rotary(head_dim, int(head_dim * rotary), base)
 
     @property
     def label(self) -> str:
@@ -106,7 +146,7 @@ class SoftmaxAttention(nn.Module):
 
     def init_state(self, batch_size: int) -> KVCache:
         empty = self.qkv.weight.new_zeros(batch_size, self.kv_heads, 0, self.head_dim)
-        return KVCache(empty, empty, 0)
+        return KVCache.of(torch.stack((empty, empty)).mT, 0)
 
     def forward(self, x: Tensor, state: KVCache, tape: Tape | None = None) -> tuple[Tensor, KVCache]:
         """x [B,T,D] -> (y [B,T,D], cache)."""
@@ -116,15 +156,34 @@ class SoftmaxAttention(nn.Module):
         qk, v = rows[:, :, :mixed], rows[:, :, mixed : mixed + self.kv_heads]
         if self.q_norm is not None and self.k_norm is not None:
             qk = torch.cat([self.q_norm(qk[:, :, : self.heads]), self.k_norm(qk[:, :, self.heads :])], 2)
-        if self.rotary is not None:
+        if self.rotary.dims:
             qk = self.rotary(qk, state.seen)
         qk = qk.transpose(1, 2)  # [B,H+Hkv,T,K]
         q, k = qk[:, : self.heads], qk[:, self.heads :]
         cache = state.append(k, v.transpose(1, 2))
-        read = attention(q, cache.keys, cache.values, mask=self.mask, materialise=self.materialise, tape=tape)
+        keys, values = cache.keys.contiguous(), cache.values.contiguous()  # a copy only after single tokens
+        read = attention(q, keys, values, mask=self.mask, materialise=self.materialise, tape=tape)
         if tape is not None:
             tape.put("keys", k)
         read = read.transpose(1, 2)  # [B,T,H,K]
         if self.gated:
             read = read * torch.sigmoid(rows[:, :, -self.heads :])
         return self.out(read.reshape(batch, length, -1)), cache if self.window is None else cache.last(self.window - 1)
+
+    def step(self, x: Tensor, state: KVCache) -> tuple[Tensor, KVCache]:
+        """One token: x [B,D] -> [B,D]. With one query the textbook form and the fused kernel are the same products."""
+        batch, heads, kv_heads = len(x), self.heads, self.kv_heads
+        rows = F.linear(x, self.qkv.weight).view(batch, -1, self.head_dim)
+        if self.gated:
+            rows, gate = rows.split_with_sizes((heads + 2 * kv_heads, heads), 1)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k, v = rows.split_with_sizes((heads, kv_heads, kv_heads), 1)
+            rows = torch.cat((self.q_norm.step(q), self.k_norm.step(k), v), 1)
+        rows = self.rotary.step(rows, state.seen, heads, kv_heads)
+        q, kv = rows.split_with_sizes((heads, 2 * kv_heads), 1)
+        cache = state.push(kv)
+        read = cache.read(q)
+        if self.gated:
+            read = read * gate.sigmoid().view(batch, -1)
+        y = F.linear(read, self.out.weight)
+        return y, cache if self.window is None else cache.last(self.window - 1)

@@ -5,7 +5,8 @@
 Queries are the last T of the S keys' positions, so one function serves training (T = S), a piece after a cache
 (T < S) and decoding (T = 1). A sliding window is computed in bands: its cost grows with T · window, not with T².
 
-Papers: Vaswani et al. 2017 (1706.03762); Ainslie et al. 2023, GQA (2305.13245); Beltagy et al. 2020, windows (2004.05150).
+Papers: Vaswani et al. 2017 (1706.03762); Ainslie et al. 2023, GQA (2305.13245);
+Beltagy et al. 2020, sliding windows (2004.05150).
 """
 
 from __future__ import annotations
@@ -52,7 +53,13 @@ def allowed(mask: Mask, queries: int, keys: int, device: torch.device | None = N
 
 
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, *, mask: Mask, scale: float | None = None, materialise: bool = False,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    mask: Mask,
+    scale: float | None = None,
+    materialise: bool = False,
     tape: Tape | None = None,
 ) -> Tensor:
     """Softmax attention. q [B,H,T,K], k [B,Hkv,S,K], v [B,Hkv,S,V] -> [B,H,T,V].
@@ -115,14 +122,13 @@ def _banded(q: Tensor, k: Tensor, v: Tensor, mask: Window, scale: float | None) 
     count = -(-queries // block)
     tail = count * block - queries
     front = block - (keys - queries)  # the frame of the first block starts `block` keys before its first query
-    k, v = (F.pad(x, (0, 0, max(front, 0), tail))[:, :, max(-front, 0):] for x in (k, v))
+    k, v = (F.pad(x, (0, 0, max(front, 0), tail))[:, :, max(-front, 0) :] for x in (k, v))
     q = F.pad(q, (0, 0, 0, tail)).unflatten(2, (count, block))  # [B,H,n,C,K]
     k, v = (x.unfold(2, 2 * block, block).transpose(-1, -2) for x in (k, v))  # [B,H,n,2C,·]
     visible = allowed(mask, block, 2 * block, q.device).repeat(count, 1, 1)  # [n,C,2C]
     if front > 0:
         visible[0, :, :front] = False
-    read = F.scaled_dot_product_attention(
-        *(x.transpose(1, 2).flatten(0, 1) for x in (q, k, v)),
-        attn_mask=visible[None].expand(batch, -1, -1, -1).flatten(0, 1)[:, None], scale=scale,
-    )
+    q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # [B·n,H,·,·]
+    visible = visible[None].expand(batch, -1, -1, -1).flatten(0, 1)[:, None]  # [B·n,1,C,2C]
+    read = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale)
     return read.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)[:, :, :queries]

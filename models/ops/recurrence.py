@@ -126,21 +126,31 @@ def step(
     out_dtype, shape, flat = v.dtype, (*k.shape, v.shape[-1]), k.shape[0] * k.shape[1]
     q, k, v, log_decay, beta, bonus, state = _widen(q, k, v, log_decay, beta, bonus, state)
     memory = k.new_zeros(shape) if state is None else state  # [B,H,K,V]
-    # Decoding is bound by the number of operations: few, fused, and on three-dimensional views.
-    query, key, write = q.reshape(flat, 1, -1), k.reshape(flat, 1, -1), v.reshape(flat, 1, -1)  # [G,1,K or V]
+    query, key, value = q.reshape(flat, 1, -1), k.reshape(flat, 1, -1), v.reshape(flat, 1, -1)  # [G,1,K or V]
+    decay = None if log_decay is None else log_decay.exp()
+    if decay is not None:
+        decay = (decay.expand(shape[:2]) if decay.ndim == 1 else decay).reshape(flat, -1, 1)
+    gain = None if beta is None else beta.reshape(flat, 1, 1)
+    out, after = advance(query, key, value, memory.reshape(flat, *shape[2:]), decay=decay, beta=gain)
     if bonus is not None:
         with_bonus = torch.addcmul(memory, (k * bonus).unsqueeze(-1), v.unsqueeze(-2))
         out = torch.bmm(query, with_bonus.reshape(flat, *shape[2:]))
-    if log_decay is not None:
-        decay = log_decay.exp()
-        memory = memory * decay.reshape((-1, 1, 1) if decay.ndim == 1 else (*decay.shape[:2], -1, 1))
-    memory = memory.reshape(flat, *shape[2:])
+    return out.view(v.shape).to(out_dtype), after.view(shape)
+
+
+def advance(
+    query: Tensor, key: Tensor, value: Tensor, memory: Tensor, decay: Tensor | None = None, beta: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The bare `step` for mixers, whose decoding is bound by the number of operations: nothing is checked or widened.
+
+    query, key [G,1,K], value [G,1,V], memory [G,K,V]; decay (not its logarithm) [G,1 or K,1]; beta [G,1,1].
+    """
+    if decay is not None:
+        memory = memory * decay
     if beta is not None:
-        write = torch.baddbmm(write, key, memory, alpha=-1) * beta.reshape(flat, 1, 1)
-    memory = torch.addcmul(memory, key.mT, write)
-    if bonus is None:
-        out = torch.bmm(query, memory)
-    return out.view(v.shape).to(out_dtype), memory.view(shape)
+        value = torch.baddbmm(value, key, memory, alpha=-1) * beta
+    memory = torch.addcmul(memory, key.mT, value)
+    return torch.bmm(query, memory), memory
 
 
 @_outside_autocast

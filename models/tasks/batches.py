@@ -1,4 +1,4 @@
-"""Training and test batches of the two tasks, fresh for every seed. Targets are token ids, or -100 where nothing is asked."""
+"""Training and test batches of the two tasks, fresh for every seed; a target is -100 where nothing is asked."""
 
 from __future__ import annotations
 

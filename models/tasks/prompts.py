@@ -61,7 +61,9 @@ def phonebook(text: str, length: int, seed: int) -> Prompt:
     room = length // 2 - len(asked or range(min(QUESTIONS, length // 4)))
     if len(pairs) > room:
         need = 2 * (len(pairs) + len(asked))
-        raise PromptError(f"Your pairs and questions need {need} tokens, more than N = {length}. Choose a longer sequence.")
+        raise PromptError(
+            f"Your pairs and questions need {need} tokens, more than N = {length}. Choose a longer sequence."
+        )
     spare = [name for name in NAMES if name not in pairs]
     rng.shuffle(spare)
     spare.sort(key=len)  # three letters first: short books stay in narrow columns
@@ -90,9 +92,13 @@ def induction(text: str, length: int, seed: int) -> Prompt:
         pattern = rng.sample(NAMES + NUMBERS, max(4, length // 3))
     if len(set(pattern)) < len(pattern):
         twice = next(word for word in pattern if pattern.count(word) > 1)
-        raise PromptError(f"“{twice}” stands twice in the pattern, so what follows it is not clear. Use each word once.")
+        raise PromptError(
+            f"“{twice}” stands twice in the pattern, so what follows it is not clear. Use each word once."
+        )
     if not 2 <= len(pattern) <= length - 2:
-        raise PromptError(f"A pattern needs at least 2 words and must repeat within N = {length}; yours has {len(pattern)}.")
+        raise PromptError(
+            f"A pattern needs at least 2 words and must repeat within N = {length}; yours has {len(pattern)}."
+        )
     period = len(pattern)
     words = tuple(pattern[t % period] for t in range(length))
     rows = range(period, length - 1)
@@ -104,7 +110,7 @@ def induction(text: str, length: int, seed: int) -> Prompt:
 def own_text(text: str, length: int, seed: int) -> Prompt:
     """The person's words as they stand. "word ?" asks what followed `word` before; the answer is put in its place.
 
-    Without a question mark each word that occurred before is a question. PromptError if there is none, or too long a text.
+    Without a question mark each word that occurred before is a question. PromptError if there is none.
     """
     _check_length(length)
     marked = split(text)

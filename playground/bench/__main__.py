@@ -1,4 +1,4 @@
-"""Benchmarks: `python -m playground.bench engines|decode|page --json FILE`. Ratios within one run, with machine and versions."""
+"""`python -m playground.bench engines|decode|page --json FILE`: ratios within one run, with machine and versions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,13 @@ def provenance(threads: int) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             installed[name] = "not installed"
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": _commit(), "threads": threads,
-        "processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version(), "versions": installed,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "threads": threads,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": installed,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
@@ -42,7 +47,9 @@ def _commit() -> str:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def main() -> None:

@@ -21,8 +21,14 @@ VISITS, LENGTH = 5, 128
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 DRAWN = """key => { const view = document.querySelector('#view-compare [data-ready]');
     return view && view.dataset.ready.endsWith(':done') && view.dataset.ready !== key && view.dataset.ready }"""

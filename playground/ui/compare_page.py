@@ -43,9 +43,7 @@ def build(web: Path) -> Page:
             length = segmented("Sequence length", [(str(n), n) for n in LENGTHS], default.length)
         with gr.Column(min_width=0, elem_classes="shell-field shell-text shell-inline"):
             label, placeholder = TEXTS[default.scenario]
-            text = gr.Textbox(
-                default.text, label=label, placeholder=placeholder, max_lines=1, elem_id="prompt-text"
-            )
+            text = gr.Textbox(default.text, label=label, placeholder=placeholder, max_lines=1, elem_id="prompt-text")
         with gr.Column(min_width=0, elem_classes="shell-field shell-seed shell-inline"):
             seed = gr.Number(value=default.seed, label="Seed", precision=0, minimum=0, maximum=SEED_LIMIT)
         run_button, stop, copy = buttons("compare")

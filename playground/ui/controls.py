@@ -96,4 +96,3 @@ def restored(request: Request, page: Page) -> dict[Any, Any]:
             value = list(value)
         values[control] = gr.update(value=UNSET if value is None else value)
     return values
-

@@ -5,6 +5,7 @@ Pages are columns that the browser shows and hides without asking the server, so
 
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.zoo import ZOO
-from playground.measure import default_device, describe_device
+from playground.measure import choose_threads, default_device, describe_device
 from playground.request import FIELDS, PAGE_KEY, PAGES, Request
+from playground.run import warm
 from playground.ui import compare_page, scaling_page
 from playground.ui.components import call, view
 from playground.ui.controls import Page, chip_names, restored, wire
@@ -98,6 +100,8 @@ class OwnPages:
 
 def launch(**overrides: Any) -> tuple[Any, str, str]:
     """Build and serve. Host and port come from the environment; on a Space every interface is served."""
+    choose_threads()
+    threading.Thread(target=warm, daemon=True).start()
     served = Served()
     app = build(served)
     on_space = bool(os.environ.get("SPACE_ID"))

@@ -53,7 +53,7 @@ def _short(value: float) -> str:
 
 
 def law_words(fixed: int, per_token: int, windows: Sequence[tuple[int, int]], shortest: int) -> str:
-    """"2 KiB · N", "18.75 KiB + 0.5 KiB · N", "30 KiB, fixed" (windows that are full at the shortest length)."""
+    """ "2 KiB · N", "18.75 KiB + 0.5 KiB · N", "30 KiB, fixed" (windows that are full at the shortest length)."""
     fixed += sum(size * most for size, most in windows if most <= shortest)
     open_windows = [(size, most) for size, most in windows if most > shortest]
     parts = [f"{fixed / KIB:g} KiB"] if fixed else []
@@ -107,7 +107,7 @@ def binary_ticks(bottom: float, top: float) -> list[float]:
 
 
 def tick_text(text: tuple[str, str]) -> str:
-    """"10 ms" from ("10.0", "ms")."""
+    """ "10 ms" from ("10.0", "ms")."""
     value, unit = text
     return f"{value.rstrip('0').rstrip('.') if '.' in value else value} {unit}"
 

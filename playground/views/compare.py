@@ -24,7 +24,7 @@ _packed: weakref.WeakKeyDictionary[LayerTrace, tuple[bytes, bytes, float]] = wea
 
 LOOK = {
     "phonebook": "Row {t} asks for a number given {distance} tokens earlier. Who still reaches column {s}?",
-    "induction": "From row {period} on the pattern repeats. A head that copies lights the cell one after the same word.",
+    "induction": "From row {period} on the pattern repeats. A copying head lights the cell one after the same word.",
     "text": "Row {t} asks what followed “{word}” before. Who still reaches column {s}?",
 }
 NOT_SHOWN = "One head of one layer. It says what was read, not why the answer came out."
@@ -41,27 +41,42 @@ def payload(comparison: Comparison) -> tuple[dict[str, Any], Blobs]:
     shown = prompt.questions[-SHOWN:]
     target = max(shown, key=lambda question: question.t - question.s)
     facts = {
-        "t": target.t, "s": target.s, "distance": target.t - target.s, "word": target.word,
+        "t": target.t,
+        "s": target.s,
+        "distance": target.t - target.s,
+        "word": target.word,
         "period": prompt.questions[0].t,
     }
     blobs: Blobs = {}
     columns = [_column(column, shown, blobs) for column in comparison.columns]
     data = {
-        "key": comparison.key, "status": comparison.status, "error": None,
+        "key": comparison.key,
+        "status": comparison.status,
+        "error": None,
         "progress": {
-            "done": comparison.done, "of": comparison.of, "text": comparison.doing, "seconds": round(comparison.seconds, 1)
+            "done": comparison.done,
+            "of": comparison.of,
+            "text": comparison.doing,
+            "seconds": round(comparison.seconds, 1),
         },
-        "look": LOOK[request.scenario].format(**facts), "not_shown": NOT_SHOWN,
-        "device": comparison.device, "versions": comparison.versions,
-        "scenario": request.scenario, "scenario_name": SCENARIOS[request.scenario], "n": len(prompt.words),
-        "layers": max(len(ZOO[id].pattern) for id in request.architectures), "heads": 4,
+        "look": LOOK[request.scenario].format(**facts),
+        "not_shown": NOT_SHOWN,
+        "device": comparison.device,
+        "versions": comparison.versions,
+        "scenario": request.scenario,
+        "scenario_name": SCENARIOS[request.scenario],
+        "n": len(prompt.words),
+        "layers": max(len(ZOO[id].pattern) for id in request.architectures),
+        "heads": 4,
         "prompt": {
-            "tokens": list(prompt.words), "groups": [list(group) for group in prompt.groups],
+            "tokens": list(prompt.words),
+            "groups": [list(group) for group in prompt.groups],
             "caption": f"{prompt.caption} Same {len(prompt.words)} tokens for every model.",
             "questions": [_question(question) for question in shown],
             "sentence": SENTENCE[request.scenario].format(**facts),
         },
-        "view": _view(comparison, target), "columns": columns,
+        "view": _view(comparison, target),
+        "columns": columns,
     }
     return data, blobs
 
@@ -82,33 +97,50 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
     entry = ZOO[column.id]
     title = "Does not fit in memory" if "memory" in column.error else "Could not run"
     head = {
-        "id": entry.id, "name": entry.name, "short": entry.short, "family": entry.family,
-        "family_name": entry.family_name + (f" {entry.ratio}" if entry.ratio else ""), "summary": entry.summary,
-        "status": column.status, "error": {"title": title, "text": column.error} if column.error else None,
+        "id": entry.id,
+        "name": entry.name,
+        "short": entry.short,
+        "family": entry.family,
+        "family_name": entry.family_name + (f" {entry.ratio}" if entry.ratio else ""),
+        "summary": entry.summary,
+        "status": column.status,
+        "error": {"title": title, "text": column.error} if column.error else None,
     }
     if column.trace is None:
         return head
     trace, rows = column.trace, {question.t for question in shown}
     return head | {
-        "kind": "trained" if trace.trained else "untrained", "parameters": trace.parameters, "active": trace.active,
+        "kind": "trained" if trace.trained else "untrained",
+        "parameters": trace.parameters,
+        "active": trace.active,
         "layers": [_strip(layer) for layer in trace.layers],
         "reader": {"layer": trace.reader[0], "heads": list(trace.reader[1])},
         "score": {"right": sum(answer.right for answer in trace.answers), "of": len(trace.answers)},
         "answers": [
             {
-                "t": a.t, "s": a.s, "question": a.question, "expected": a.expected, "answer": a.said,
-                "p": round(a.p, 4), "right": a.right,
+                "t": a.t,
+                "s": a.s,
+                "question": a.question,
+                "expected": a.expected,
+                "answer": a.said,
+                "p": round(a.p, 4),
+                "right": a.right,
             }
-            for a in trace.answers if a.t in rows
+            for a in trace.answers
+            if a.t in rows
         ],
         "maps": [_map(trace.id, index, layer, blobs) for index, layer in enumerate(trace.layers)],
-        "memory": _memory(trace, blobs), "cost": None if column.cost is None else _cost(column.cost),
+        "memory": _memory(trace, blobs),
+        "cost": None if column.cost is None else _cost(column.cost),
     }
 
 
 def _strip(layer: LayerTrace) -> dict[str, Any]:
     return {
-        "mixer": layer.mixer, "family": layer.family, "ffn": layer.ffn, "experts": layer.experts,
+        "mixer": layer.mixer,
+        "family": layer.family,
+        "ffn": layer.ffn,
+        "experts": layer.experts,
         "chosen": [round(share, 3) for share in layer.load],
     }
 
@@ -118,10 +150,14 @@ def _map(id: str, index: int, layer: LayerTrace, blobs: Blobs) -> dict[str, Any]
     blobs[name] = _pack(layer)[0]
     limit = float(np.abs(layer.mix).max()) or 1.0
     return {
-        "blob": name, "heads": layer.mix.shape[0], "kind": "stochastic" if layer.stochastic else "signed",
-        "range": [0.0, 1.0] if layer.stochastic else [-limit, limit], "window": layer.window,
+        "blob": name,
+        "heads": layer.mix.shape[0],
+        "kind": "stochastic" if layer.stochastic else "signed",
+        "range": [0.0, 1.0] if layer.stochastic else [-limit, limit],
+        "window": layer.window,
         "badge": {
-            "kind": "exact", "residual": layer.residual,
+            "kind": "exact",
+            "residual": layer.residual,
             "why": "" if layer.states is None else "after the layer's short convolution, before its gate",
         },
     }
@@ -152,17 +188,26 @@ def _memory(trace: Trace, blobs: Blobs) -> dict[str, Any]:
     for index, layer in enumerate(trace.layers):
         if layer.states is None:
             assert layer.key_norms is not None
-            layers.append({"kind": "cache", "norms": _list(layer.key_norms), "window": layer.window and layer.window - 1})
+            layers.append(
+                {"kind": "cache", "norms": _list(layer.key_norms), "window": layer.window and layer.window - 1}
+            )
             continue
         name = f"{trace.id}-state-{index}.gz"
         _, blobs[name], limit = _pack(layer)
         norm = np.sqrt(np.square(layer.states).sum((-1, -2))).T  # [H,T]
-        layers.append({
-            "kind": "state", "blob": name, "heads": layer.states.shape[1], "rows": layer.states.shape[2],
-            "cols": layer.states.shape[3], "range": limit, "norm": [_list(row) for row in norm],
-            "decay": None if layer.decay is None else [_list(row) for row in layer.decay],
-            "write": None if layer.write is None else [_list(row) for row in layer.write],
-        })
+        layers.append(
+            {
+                "kind": "state",
+                "blob": name,
+                "heads": layer.states.shape[1],
+                "rows": layer.states.shape[2],
+                "cols": layer.states.shape[3],
+                "range": limit,
+                "norm": [_list(row) for row in norm],
+                "decay": None if layer.decay is None else [_list(row) for row in layer.decay],
+                "write": None if layer.write is None else [_list(row) for row in layer.write],
+            }
+        )
     return {"caption": _caption(trace), "law": law(trace.id), "bytes": list(trace.held), "layers": layers}
 
 
@@ -184,25 +229,22 @@ def _caption(trace: Trace) -> str:
 
 def law(id: str) -> str:
     """How the state grows, in words, computed from the shapes of the model's layers."""
-    model = build(id)
-    grows, bounded = 0, 0
-    for block in model.blocks:
-        mixer = block.mixer
-        if hasattr(mixer, "kv_heads"):
-            per_token = 2 * mixer.kv_heads * mixer.head_dim * 4  # type: ignore[operator]
-            grows += per_token if mixer.window is None else 0  # type: ignore[operator]
-            bounded = max(bounded, mixer.window or 0)  # type: ignore[call-overload]
-    fixed = any(not hasattr(block.mixer, "kv_heads") for block in model.blocks)
+    mixers = [block.mixer for block in build(id).layers]
+    caches = [mixer for mixer in mixers if hasattr(mixer, "kv_heads")]
+    grows = sum(2 * 4 * mixer.kv_heads * mixer.head_dim for mixer in caches if mixer.window is None)
     if grows:
         step = f"{grows / 1024:g} KiB a token"
-        return f"state + {step}" if fixed else f"+{step}, no end"
-    return f"stops growing at t {bounded - 2}" if bounded else "constant"
+        return f"+{step}, no end" if len(caches) == len(mixers) else f"state + {step}"
+    return f"stops growing at t {max(mixer.window for mixer in caches) - 2}" if caches else "constant"
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
     return {
-        "prefill_ms": _spread(cost.prefill), "decode_ms": _spread(cost.decode), "cache_bytes": cost.cache,
-        "peak_bytes": cost.peak, "rounds": cost.rounds,
+        "prefill_ms": _spread(cost.prefill),
+        "decode_ms": _spread(cost.decode),
+        "cache_bytes": cost.cache,
+        "peak_bytes": cost.peak,
+        "rounds": cost.rounds,
     }
 
 

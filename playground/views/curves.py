@@ -13,8 +13,14 @@ from playground.views.labels import notes, told_crossing
 from playground.views.plane import HEIGHT, Space, colour, edge, guide_ends, live, missing, rank, short_name, space
 
 SYMBOLS = {
-    "attention": "circle", "local": "diamond", "linear": "pentagon", "ssm": "triangle-up", "recurrent": "triangle-down",
-    "hybrid": "square", "diffusion": "cross", "recursive": "circle-open",
+    "attention": "circle",
+    "local": "diamond",
+    "linear": "pentagon",
+    "ssm": "triangle-up",
+    "recurrent": "triangle-down",
+    "hybrid": "square",
+    "diffusion": "cross",
+    "recursive": "circle-open",
 }
 MARKER_SIZE = {"circle": 8, "square": 8, "diamond": 10, "pentagon": 10, "triangle-up": 10, "triangle-down": 10}
 TOP, BOTTOM, LEFT = 12, 33, 52
@@ -35,17 +41,40 @@ def figure(scaling: Scaling, measure: str) -> Figure:
     data += [*crossing_marks(scaling, measure), *newest(scaling, measure)]
     ticks, words = axes.length_ticks(scaling.lengths)
     layout: Figure = {
-        "height": HEIGHT + TOP + BOTTOM, "margin": {"l": LEFT, "r": 118, "t": TOP, "b": BOTTOM, "pad": 0},
-        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "showlegend": False, "hovermode": False,
-        "dragmode": False, "uirevision": measure, "font": {"size": 12, "color": "@ink-3"},
+        "height": HEIGHT + TOP + BOTTOM,
+        "margin": {"l": LEFT, "r": 118, "t": TOP, "b": BOTTOM, "pad": 0},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": False,
+        "hovermode": False,
+        "dragmode": False,
+        "uirevision": measure,
+        "font": {"size": 12, "color": "@ink-3"},
         "xaxis": {
-            "type": "log", "range": list(wide.x), "tickvals": ticks, "ticktext": words, "showgrid": False,
-            "ticks": "outside", "ticklen": 4, "tickcolor": "@line-2", "linecolor": "@line-2", "showline": True,
-            "zeroline": False, "fixedrange": True, "ticklabelstandoff": 4,
+            "type": "log",
+            "range": list(wide.x),
+            "tickvals": ticks,
+            "ticktext": words,
+            "showgrid": False,
+            "ticks": "outside",
+            "ticklen": 4,
+            "tickcolor": "@line-2",
+            "linecolor": "@line-2",
+            "showline": True,
+            "zeroline": False,
+            "fixedrange": True,
+            "ticklabelstandoff": 4,
         },
         "yaxis": {
-            "type": "log", "range": list(wide.y), **value_ticks(measure, wide.y), "gridcolor": "@line",
-            "zeroline": False, "showline": False, "fixedrange": True, "ticks": "", "ticklabelstandoff": 6,
+            "type": "log",
+            "range": list(wide.y),
+            **value_ticks(measure, wide.y),
+            "gridcolor": "@line",
+            "zeroline": False,
+            "showline": False,
+            "fixedrange": True,
+            "ticks": "",
+            "ticklabelstandoff": 6,
         },
         "annotations": notes(scaling, measure, wide, slopes=True),
     }
@@ -76,19 +105,34 @@ def curve(series: Series, scaling: Scaling, measure: str) -> list[Figure]:
     points, tint = live(series.points[measure]), colour(series, scaling.series)
     symbol = SYMBOLS[series.family]
     x, y = [p.n for p in points], [p.value for p in points]
-    found: list[Figure] = [{
-        "type": "scatter", "mode": "lines+markers", "x": x, "y": y, "name": short_name(series), "hoverinfo": "skip",
-        "line": {"color": tint, "width": 3},
-        "marker": {
-            "symbol": symbol, "size": MARKER_SIZE.get(symbol, 9), "color": tint, "opacity": 1,
-            "line": {"color": "@page", "width": 1},
-        },
-        "error_y": {
-            "type": "data", "symmetric": False, "array": [p.high - p.value for p in points],
-            "arrayminus": [p.value - p.low for p in points], "color": tint, "thickness": 1, "width": 2,
-            "visible": any(p.high > p.low for p in points),
-        },
-    }]
+    found: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": x,
+            "y": y,
+            "name": short_name(series),
+            "hoverinfo": "skip",
+            "line": {"color": tint, "width": 3},
+            "marker": {
+                "symbol": symbol,
+                "size": MARKER_SIZE.get(symbol, 9),
+                "color": tint,
+                "opacity": 1,
+                "line": {"color": "@page", "width": 1},
+            },
+            "error_y": {
+                "type": "data",
+                "symmetric": False,
+                "array": [p.high - p.value for p in points],
+                "arrayminus": [p.value - p.low for p in points],
+                "color": tint,
+                "thickness": 1,
+                "width": 2,
+                "visible": any(p.high > p.low for p in points),
+            },
+        }
+    ]
     if rank(series, scaling.series):
         found.append(marks(x, y, symbol="circle", size=3.5, color="@page"))
     return found
@@ -100,7 +144,11 @@ def marks(x: Sequence[float], y: Sequence[float], **marker: Any) -> Figure:
 
 def line(x: Sequence[float], y: Sequence[float], dash: str, **style: Any) -> Figure:
     return {
-        "type": "scatter", "mode": "lines", "x": [*x], "y": [*y], "hoverinfo": "skip",
+        "type": "scatter",
+        "mode": "lines",
+        "x": [*x],
+        "y": [*y],
+        "hoverinfo": "skip",
         "line": {"dash": dash, **style},
     }
 
@@ -126,9 +174,7 @@ def crosses(series: Series, scaling: Scaling, measure: str, at: Space) -> list[F
 
 def guides(scaling: Scaling, measure: str, at: Space) -> list[Figure]:
     """Where N and N² would go, beside the curves: drawn for what grows with a whole sequence."""
-    return [
-        line(x, y, "5px,4px", color="@ink-2", width=1.2) for x, y, _ in guide_ends(scaling, measure, at)
-    ]
+    return [line(x, y, "5px,4px", color="@ink-2", width=1.2) for x, y, _ in guide_ends(scaling, measure, at)]
 
 
 def newest(scaling: Scaling, measure: str) -> list[Figure]:

@@ -33,8 +33,15 @@ def notes(scaling: Scaling, measure: str, at: Space, *, slopes: bool) -> list[No
 def _note(text: str, n: float, value: float, *, ink: str, **place: Any) -> Note:
     """Words at a data point (annotations of a log axis are placed by logarithm)."""
     return {
-        "text": text, "x": math.log10(n), "y": math.log10(value), "xref": "x", "yref": "y", "showarrow": False,
-        "font": {"size": 12, "color": ink}, "align": "left", **place,
+        "text": text,
+        "x": math.log10(n),
+        "y": math.log10(value),
+        "xref": "x",
+        "yref": "y",
+        "showarrow": False,
+        "font": {"size": 12, "color": ink},
+        "align": "left",
+        **place,
     }
 
 
@@ -68,7 +75,7 @@ def end_labels(scaling: Scaling, measure: str, at: Space, slopes: bool) -> list[
 
 
 def missing_words(point: Point, measure: str, where: bool) -> str:
-    """"needs 17 GB at 32k", "about 80 s at 32k"; what a later measure lacks is the prefill before it."""
+    """ "needs 17 GB at 32k", "about 80 s at 32k"; what a later measure lacks is the prefill before it."""
     words = point.words if point.words.startswith("needs") or not point.needs else point.needs
     if measure in ("decode", "cache") and point.needs:
         words = f"prefill: {point.needs}"
@@ -77,6 +84,7 @@ def missing_words(point: Point, measure: str, where: bool) -> str:
 
 def told_crossing(scaling: Scaling, measure: str) -> Crossing | None:
     """The one crossing that the chart tells in words: softmax attention's against what it ends farthest from."""
+
     def weight(crossing: Crossing) -> tuple[bool, float]:
         ends = {s.key: live(s.points[measure])[-1].value for s in scaling.series if live(s.points[measure])}
         return crossing.above == "mha:sdpa", ends[crossing.above] / ends[crossing.below]
@@ -110,8 +118,14 @@ def callout(crossing: Crossing, scaling: Scaling, measure: str, at: Space) -> No
     best = min(spots, key=cost)
     text = f'<b>{first}</b><br><span style="color:@ink-2">{second}</span>'
     return _note(text, crossing.n, crossing.value, ink="@ink") | {
-        "align": "center", "showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": "@ink", "standoff": 6,
-        "ax": best[0], "ay": best[1],
+        "align": "center",
+        "showarrow": True,
+        "arrowhead": 0,
+        "arrowwidth": 1,
+        "arrowcolor": "@ink",
+        "standoff": 6,
+        "ax": best[0],
+        "ay": best[1],
     }
 
 

@@ -70,9 +70,7 @@ def edge(scaling: Scaling, measure: str, series: Series, at: Space) -> float:
     return 10 ** (at.y[1] - (8 + 16 * row) / HEIGHT * (at.y[1] - at.y[0]))
 
 
-def guide_ends(
-    scaling: Scaling, measure: str, at: Space
-) -> list[tuple[tuple[float, float], tuple[float, float], str]]:
+def guide_ends(scaling: Scaling, measure: str, at: Space) -> list[tuple[tuple[float, float], tuple[float, float], str]]:
     """((n, n), (value, value), label) of each guide: N below all curves, N² above them."""
     points = [p for s in scaling.series for p in live(s.points[measure])]
     if measure not in ("prefill", "peak") or len({p.n for p in points}) < 3:

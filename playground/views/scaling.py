@@ -6,7 +6,10 @@ from playground.curves import DECODE_ROUNDS, MEASURES, Point, Scaling, Series
 from playground.views import axes, curves, labels, plane
 
 TEXTS = {
-    "prefill": axes.time_text, "decode": axes.time_text, "peak": axes.memory_text, "cache": axes.state_text,
+    "prefill": axes.time_text,
+    "decode": axes.time_text,
+    "peak": axes.memory_text,
+    "cache": axes.state_text,
 }
 TITLES = {
     "prefill": ("Prefill latency", "one forward over N tokens"),
@@ -20,21 +23,37 @@ def payload(scaling: Scaling) -> dict[str, Any]:
     """JSON for the page; the contract of `assets/web/scaling.js`."""
     progress = scaling.progress
     return {
-        "key": scaling.key, "status": scaling.status, "look": look(scaling), "not_shown": NOT_SHOWN,
+        "key": scaling.key,
+        "status": scaling.status,
+        "look": look(scaling),
+        "not_shown": NOT_SHOWN,
         "summary": summary(scaling),
         "progress": {
-            "done": progress.done, "of": progress.of, "name": progress.name, "detail": progress.detail,
-            "text": f"{progress.name} {progress.detail}".strip(), "seconds": round(progress.seconds, 1),
+            "done": progress.done,
+            "of": progress.of,
+            "name": progress.name,
+            "detail": progress.detail,
+            "text": f"{progress.name} {progress.detail}".strip(),
+            "seconds": round(progress.seconds, 1),
         },
         "error": None if scaling.error is None else dict(zip(("title", "text"), scaling.error, strict=True)),
-        "device": scaling.device, "versions": scaling.versions, "rounds": scaling.rounds,
-        "lengths": list(scaling.lengths), "guide": plane.guide(scaling), "slopes": slopes_words(scaling),
+        "device": scaling.device,
+        "versions": scaling.versions,
+        "rounds": scaling.rounds,
+        "lengths": list(scaling.lengths),
+        "guide": plane.guide(scaling),
+        "slopes": slopes_words(scaling),
         "footer": footer(scaling),
         "titles": {m: list(TITLES[m]) for m in MEASURES},
         "series": [series_payload(s, scaling) for s in scaling.series],
         "crossings": [
-            {"measure": c.measure, "above": c.above, "below": c.below, "n": c.n,
-             "words": ", ".join(labels.crossing_words(c, scaling))}
+            {
+                "measure": c.measure,
+                "above": c.above,
+                "below": c.below,
+                "n": c.n,
+                "words": ", ".join(labels.crossing_words(c, scaling)),
+            }
             for c in scaling.crossings
         ],
         "figures": {m: curves.figure(scaling, m) for m in MEASURES},
@@ -91,9 +110,15 @@ def series_payload(series: Series, scaling: Scaling) -> dict[str, Any]:
     """One row of the table and the numbers behind one curve of each chart."""
     law = series.law
     return {
-        "key": series.key, "id": series.id, "name": series.name, "label": plane.short_name(series),
-        "variant": series.variant, "family": series.family, "color": plane.colour(series, scaling.series),
-        "dot": plane.rank(series, scaling.series) > 0, "marker": curves.SYMBOLS[series.family],
+        "key": series.key,
+        "id": series.id,
+        "name": series.name,
+        "label": plane.short_name(series),
+        "variant": series.variant,
+        "family": series.family,
+        "color": plane.colour(series, scaling.series),
+        "dot": plane.rank(series, scaling.series) > 0,
+        "marker": curves.SYMBOLS[series.family],
         "points": {m: [point_payload(p, m) for p in series.points[m]] for m in MEASURES},
         "slopes": {m: slope_payload(series, m) for m in MEASURES if m in series.slopes},
         "law": axes.law_words(law.fixed, law.per_token, law.windows, scaling.lengths[0]),
@@ -115,5 +140,10 @@ def slope_payload(series: Series, measure: str) -> dict[str, Any]:
     fit = series.slopes[measure]
     value, error = axes.slope_text(fit.slope, fit.error)
     return {
-        "value": fit.slope, "error": fit.error, "from": fit.start, "to": fit.stop, "text": value, "error_text": error,
+        "value": fit.slope,
+        "error": fit.error,
+        "from": fit.start,
+        "to": fit.stop,
+        "text": value,
+        "error_text": error,
     }

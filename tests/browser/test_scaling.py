@@ -13,9 +13,7 @@ def test_points_arrive_while_it_measures(visitor: Visitor) -> None:
     wait_for(page, "scaling", "running")
     expect(page.locator("#view-scaling [role=status]").first).not_to_be_empty()
     first = page.locator("#view-scaling tbody").inner_text()
-    page.wait_for_function(
-        "before => document.querySelector('#view-scaling tbody').innerText !== before", arg=first
-    )
+    page.wait_for_function("before => document.querySelector('#view-scaling tbody').innerText !== before", arg=first)
     page.locator("#stop-scaling").click()
     wait_for(page, "scaling", "stopped")
     assert page.locator("#view-scaling tbody tr").count() == 3  # softmax attention stands twice

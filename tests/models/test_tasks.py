@@ -59,15 +59,25 @@ def test_own_text_fills_in_the_answer():
 @pytest.mark.parametrize(
     ("scenario", "text", "said"),
     [
-        ("phonebook", "adaa 31", "“adaa”"), ("phonebook", "bob 47 bob 33", "two numbers"), ("phonebook", "bob ?", "no number"),
-        ("phonebook", "31 bob", "A name must come"), ("phonebook", "bob ada", "needs a number"),
-        ("phonebook", "bob 7", "“7”"), ("phonebook", " ".join(f"{n} 11" for n in NAMES[:60]), "Choose a longer"),
+        ("phonebook", "adaa 31", "“adaa”"),
+        ("phonebook", "bob 47 bob 33", "two numbers"),
+        ("phonebook", "bob ?", "no number"),
+        ("phonebook", "31 bob", "A name must come"),
+        ("phonebook", "bob ada", "needs a number"),
+        ("phonebook", "bob 7", "“7”"),
+        ("phonebook", " ".join(f"{n} 11" for n in NAMES[:60]), "Choose a longer"),
         ("phonebook", "ada 31 " + "ada ? " * 60, "Choose a longer"),
-        ("induction", "ada bob ada", "twice"), ("induction", "ada", "at least 2"), ("induction", "xyzzy bob", "“xyzzy”"),
-        ("text", "ada 31 bob", "Nothing is asked"), ("text", "ada ?", "did not"), ("text", "? ada", "nothing"), ("text", "", "Nothing is asked"),
-        ("text", "<script>alert(1)</script>", "“script”"), ("text", "ada bob " * 60, "Choose a longer"),
+        ("induction", "ada bob ada", "twice"),
+        ("induction", "ada", "at least 2"),
+        ("induction", "xyzzy bob", "“xyzzy”"),
+        ("text", "ada 31 bob", "Nothing is asked"),
+        ("text", "ada ?", "did not"),
+        ("text", "? ada", "nothing"),
+        ("text", "", "Nothing is asked"),
+        ("text", "<script>alert(1)</script>", "“script”"),
+        ("text", "ada bob " * 60, "Choose a longer"),
     ],
-)  # fmt: skip
+)
 def test_bad_texts_get_a_sentence(scenario, text, said):
     with pytest.raises(PromptError) as raised:
         SCENARIOS[scenario](text, 96, 0)

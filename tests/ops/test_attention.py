@@ -15,7 +15,9 @@ def inputs(queries, keys, heads=4, shared=2, dtype=torch.float64):
     return q, k, v
 
 
-@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (7, 7), (200, 200), (1, 300), (300, 333), (257, 513), (130, 130)])
+@pytest.mark.parametrize(
+    ("queries", "keys"), [(1, 1), (7, 7), (200, 200), (1, 300), (300, 333), (257, 513), (130, 130)]
+)
 @pytest.mark.parametrize("mask", [CAUSAL, Window(1), Window(5), Window(64), Window(100), FULL], ids=str)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
 def test_forms_agree(queries, keys, mask, dtype, tolerance):

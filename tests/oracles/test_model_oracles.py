@@ -1,6 +1,6 @@
 """Whole models against the `transformers` classes of the same architecture.
 
-Weights are large (normal, 0.25), so that a mistake shows; every key of the reference must be consumed by the rename table.
+Weights are large (normal, 0.25), so that a mistake shows; the rename table must consume every key of the reference.
 """
 
 import pytest
@@ -113,12 +113,27 @@ def test_softmax_attention_is_llamas_and_mistrals(kv_heads, window):
 
 def test_the_hybrid_is_qwen3_next():
     config = Qwen3NextConfig(
-        vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-        head_dim=8, partial_rotary_factor=0.25, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8,
-        linear_value_head_dim=8, linear_conv_kernel_dim=4, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24,
-        shared_expert_intermediate_size=16, decoder_sparse_step=1, mlp_only_layers=[], tie_word_embeddings=False,
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        partial_rotary_factor=0.25,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+        linear_conv_kernel_dim=4,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=24,
+        shared_expert_intermediate_size=16,
+        decoder_sparse_step=1,
+        mlp_only_layers=[],
+        tie_word_embeddings=False,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
-    )  # fmt: skip
+    )
     theirs = reference(transformers.Qwen3NextForCausalLM, config)
     renames = Renames(theirs)
     take = renames.take
@@ -133,7 +148,8 @@ def test_the_hybrid_is_qwen3_next():
 
     delta = Layer(lambda width: GatedDeltaNet(width, heads=4, key_heads=2, key_dim=8, value_dim=8), ffn)
     gated = Layer(
-        lambda width: SoftmaxAttention(width, heads=4, kv_heads=2, head_dim=8, rotary=0.25, gated=True, qk_norm=True), ffn
+        lambda width: SoftmaxAttention(width, heads=4, kv_heads=2, head_dim=8, rotary=0.25, gated=True, qk_norm=True),
+        ffn,
     )
     ours = Backbone([delta] * 3 + [gated], width=WIDTH, vocabulary=VOCABULARY)
     compare(ours, theirs, renames.done(weights))

@@ -50,7 +50,9 @@ def test_an_unknown_word_stops_before_anything_runs():
 def test_every_architecture_runs_every_scenario(id, scenario):
     other = "mha" if id != "mha" else "linear"
     text = "ada 31 bob 47 bob ?" if scenario == "text" else ""
-    data, blobs = payload(list(compare(Request(architectures=(id, other), scenario=scenario, text=text, length=16)))[-1])
+    data, blobs = payload(
+        list(compare(Request(architectures=(id, other), scenario=scenario, text=text, length=16)))[-1]
+    )
     column = data["columns"][0]
     assert data["status"] == column["status"] == "done" and column["cost"]["rounds"] == ROUNDS
     assert len(column["maps"]) == len(column["layers"]) == len(column["memory"]["layers"]) == 4
@@ -106,7 +108,11 @@ def test_bytes_are_those_of_the_real_state(shown):
     for column in data["columns"]:
         assert column["cost"]["cache_bytes"] == column["memory"]["bytes"][-1]
         assert column["cost"]["peak_bytes"] > column["cost"]["cache_bytes"]
-        assert column["cost"]["prefill_ms"]["min"] <= column["cost"]["prefill_ms"]["value"] <= column["cost"]["prefill_ms"]["max"]
+        assert (
+            column["cost"]["prefill_ms"]["min"]
+            <= column["cost"]["prefill_ms"]["value"]
+            <= column["cost"]["prefill_ms"]["max"]
+        )
 
 
 def test_laws_in_words():
