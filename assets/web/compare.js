@@ -2,7 +2,7 @@
 // one crosshair, one scrubber, one layer and one head for all of them.
 
 import { ACTIONS } from "./actions.js";
-import { AUTO, begin, bus, emit, layerOf, view } from "./bus.js";
+import { AUTO, begin, bus, emit, view } from "./bus.js";
 import { AnswersCell } from "./answers.js";
 import { palette } from "./colors.js";
 import { CostCell, costScales } from "./cost.js";
@@ -247,14 +247,6 @@ class ComparePage {
       this.columns.map((slot) => slot.col.status === "done" && slot.parts.mixing.map),
       t,
     );
-  }
-
-  // What a column shows of a layer: signed maps share one range, the largest of those on show.
-  shown(info) {
-    if (info?.kind !== "signed") return info;
-    const infos = this.columns.map(({ col }) => (col.status === "done" ? col.maps?.[layerOf(col)] : null));
-    const top = Math.max(...infos.map((other) => (other?.kind === "signed" ? other.range[1] : 0)));
-    return { ...info, range: [-top, top] };
   }
 
   seconds() {

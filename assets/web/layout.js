@@ -3,6 +3,7 @@
 import { grid } from "./matrixmap.js";
 
 const GAP = 16;
+const WIDEST_GAP = 96; // columns further apart are no longer compared at a glance
 const EDGES = [480, 384, 288];
 const HEAD = 507; // what stands above the maps on a wide page: they should end inside the window
 const NARROW = 720;
@@ -20,7 +21,8 @@ export function place(root, n, count) {
   const base = EDGES.find((edge) => edge <= Math.min(most, cap)) ?? most;
   const map = grid(n, Math.min(most, base + GAP / 2));
   const col = Math.max(Math.ceil(map.size), Math.min(base, most));
-  const gaps = Array.from({ length: per - 1 }, (_, i) => at(i + 1, room, col, per) - at(i, room, col, per) - col);
+  const wide = Math.min(room, per * col + (per - 1) * WIDEST_GAP);
+  const gaps = Array.from({ length: per - 1 }, (_, i) => at(i + 1, wide, col, per) - at(i, wide, col, per) - col);
   const tracks = [`${col}px`, ...gaps.flatMap((gap) => [`${gap}px`, `${col}px`])].join(" ");
   root.classList.toggle("ba-phone", phone);
   root.classList.toggle("ba-tight", col < TIGHT);

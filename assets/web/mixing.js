@@ -8,7 +8,7 @@ import { grid, MatrixMap } from "./matrixmap.js";
 import { Profile, signedRange } from "./profile.js";
 import { columnName } from "./layers.js";
 
-const KINDS = { stochastic: "row-stochastic", signed: "signed, implicit" };
+const KINDS = { stochastic: "row-stochastic", signed: "signed, share of its row" };
 
 function badge(info) {
   const kind = info?.kind ?? "none";
@@ -70,7 +70,7 @@ export class MixingCell {
     this.node.dataset.state = col.status;
     if (col.status !== "done") return this.showState();
     const layer = this.layer();
-    const info = this.ctx.shown(col.maps?.[layer]);
+    const info = col.maps?.[layer];
     if (!info?.blob) return this.showNone(info);
     const data = maps.get(layer);
     if (!data && this.slot.errors.has(layer)) return this.showFailed(this.slot.errors.get(layer));

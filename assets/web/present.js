@@ -212,7 +212,7 @@ class Stage {
     for (const { slot, map, state } of this.parts) {
       const { col } = slot;
       const layer = layerOf(col);
-      const meta = this.page.shown(col.maps?.[layer]);
+      const meta = col.maps?.[layer];
       const data = slot.maps.get(layer);
       const ready = col.status === "done" && meta?.blob && data;
       map.node.hidden = !ready;

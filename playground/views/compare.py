@@ -1,13 +1,16 @@
 """A comparison as a picture payload: small JSON for the page, and the maps and states as compressed blobs.
 
-A map is the true matrix in float16, lower triangle, row by row; a state is uint8 on a signed square-root scale, whose
-range is the largest entry over all tokens and heads.
+A map travels in float16, lower triangle, row by row. Row-stochastic matrices are sent as they are. A signed matrix has
+a scale of its own in every layer (a norm follows it), so each entry is sent as its share of the row's total magnitude,
+M_ts / Σ|M_t·|: then all columns, softmax included, are in one unit. The residual is that of the matrix itself. A state
+is uint8 on a signed square-root scale, whose range is the largest entry over all tokens and heads.
 """
 
 from __future__ import annotations
 
 import gzip
 import weakref
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -148,12 +151,11 @@ def _strip(layer: LayerTrace) -> dict[str, Any]:
 def _map(id: str, index: int, layer: LayerTrace, blobs: Blobs) -> dict[str, Any]:
     name = f"{id}-map-{index}.gz"
     blobs[name] = _pack(layer)[0]
-    limit = float(np.abs(layer.mix).max()) or 1.0
     return {
         "blob": name,
         "heads": layer.mix.shape[0],
         "kind": "stochastic" if layer.stochastic else "signed",
-        "range": [0.0, 1.0] if layer.stochastic else [-limit, limit],
+        "range": [0.0 if layer.stochastic else -1.0, 1.0],
         "window": layer.window,
         "badge": {
             "kind": "exact",
@@ -167,14 +169,20 @@ def _pack(layer: LayerTrace) -> tuple[bytes, bytes, float]:
     """(map, states, range of the states), packed once: every snapshot of a run shows the layer again."""
     if layer not in _packed:
         states = (b"", 0.0) if layer.states is None else _packed_states(layer.states)
-        _packed[layer] = (_packed_map(layer.mix), *states)
+        _packed[layer] = (_packed_map(shares(layer)), *states)
     return _packed[layer]
+
+
+def shares(layer: LayerTrace) -> Array:
+    """The matrix [H,T,T] as it is shown: each entry of a signed one divided by its row's total magnitude."""
+    if layer.stochastic:
+        return layer.mix
+    return layer.mix / np.abs(layer.mix).sum(-1, keepdims=True).clip(1e-30)
 
 
 def _packed_map(mix: Array) -> bytes:
     rows, columns = np.tril_indices(mix.shape[-1])
-    limit = np.finfo(np.float16).max
-    return gzip.compress(mix[:, rows, columns].clip(-limit, limit).astype("<f2").tobytes(), 1, mtime=0)
+    return gzip.compress(mix[:, rows, columns].astype("<f2").tobytes(), 1, mtime=0)
 
 
 def _packed_states(states: Array) -> tuple[bytes, float]:
@@ -227,6 +235,7 @@ def _caption(trace: Trace) -> str:
     return f"{len(states)} {states[0].mixer} states, then {caches} KV cache{'s' if caches > 1 else ''}"
 
 
+@lru_cache(maxsize=64)
 def law(id: str) -> str:
     """How the state grows, in words, computed from the shapes of the model's layers."""
     mixers = [block.mixer for block in build(id).layers]
