@@ -55,7 +55,7 @@ class Asked(Protocol):
 class Limits:
     """What a run may cost. `available` is asked before each length."""
 
-    forward_seconds: float = 20.0
+    forward_seconds: float = 8.0
     point_seconds: float = 15.0  # rounds of one point; slow candidates get fewer, never less than 3
     run_seconds: float = 600.0
     memory_share: float = 0.6

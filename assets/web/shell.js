@@ -277,7 +277,9 @@ function updateHeader(place, value) {
   }
   showPage(current);
   adoptGradio();
-  for (const text of value.problems) notify({ kind: "info", title: "Link", text });
+  if (value.problems.length) {
+    notify({ kind: "info", title: "Parts of the link could not be used", text: value.problems.join(" ") });
+  }
 }
 
 function tab(page, name) {
