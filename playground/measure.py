@@ -19,7 +19,7 @@ from typing import NamedTuple, Self
 
 import torch
 
-from playground.memory import Call, Peak, available_bytes, is_out_of_memory, peak, peak_bytes
+from playground.memory import Call, Peak, available_bytes, is_out_of_memory, peak, peak_bytes, profiler_peak
 
 __all__ = [
     "Call",
@@ -29,7 +29,6 @@ __all__ = [
     "Step",
     "Timing",
     "available_bytes",
-    "choose_threads",
     "default_device",
     "describe_device",
     "device_lock",
@@ -38,6 +37,7 @@ __all__ = [
     "is_out_of_memory",
     "peak",
     "peak_bytes",
+    "prepare",
     "steps",
     "synchronise",
     "time_once",
@@ -200,11 +200,15 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def choose_threads() -> int:
-    """Give torch half of the cores (OMP_NUM_THREADS wins): models this small lose more to busy cores than they gain."""
+def prepare() -> None:
+    """Once, on the main thread, before anything is measured.
+
+    Gives torch half of the cores (OMP_NUM_THREADS wins): models this small lose more to busy cores than they gain. And
+    uses the profiler a first time, which complains when that happens on another thread.
+    """
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    return torch.get_num_threads()
+    profiler_peak(lambda: None)
 
 
 def describe_device(device: torch.device | None = None, dtype: str = "fp32") -> str:

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.zoo import ZOO
-from playground.measure import choose_threads, default_device, describe_device
+from playground.measure import default_device, describe_device, prepare
 from playground.request import FIELDS, PAGE_KEY, PAGES, Request
 from playground.run import warm
 from playground.ui import compare_page, scaling_page
@@ -100,7 +100,7 @@ class OwnPages:
 
 def launch(**overrides: Any) -> tuple[Any, str, str]:
     """Build and serve. Host and port come from the environment; on a Space every interface is served."""
-    choose_threads()
+    prepare()
     threading.Thread(target=warm, daemon=True).start()
     served = Served()
     app = build(served)
