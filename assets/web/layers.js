@@ -65,7 +65,7 @@ export class Header {
     this.node.dataset.state = col.status;
     this.node.replaceChildren(
       el("i", { class: "ba-rule" }),
-      el("div", { class: "ba-title" }, el("h3", { text: name }), score),
+      el("div", { class: "ba-title" }, el("h3", { text: name, title: [col.summary, col.paper].filter(Boolean).join(" ") }), score),
       el("p", { class: "ba-facts", text: facts(col) }),
       col.status === "done" ? this.strip(col) : this.blank(),
     );

@@ -311,6 +311,10 @@ function adoptGradio() {
     const family = config.chips[chip.textContent.replace("×", "").trim()]?.family ?? "";
     if (chip.dataset.family !== family) chip.dataset.family = family;
   }
+  for (const option of document.querySelectorAll(".shell-architectures .options li")) {
+    const { family = "", summary = "" } = config.chips[option.ariaLabel] ?? {};
+    if (option.dataset.family !== family) Object.assign(option, { title: summary }).dataset.family = family;
+  }
   for (const [i, bar] of document.querySelectorAll("fieldset.shell-segmented").entries()) {
     for (const input of bar.querySelectorAll("input")) {
       if (input.name !== `segmented-${i}`) input.name = `segmented-${i}`; // one name: arrows move within the bar

@@ -36,7 +36,7 @@ def header_value(problems: list[str] | None = None) -> dict[str, Any]:
         "title": TITLE,
         "pages": PAGES,
         "device": describe_device(),
-        "chips": {names[id]: {"id": id, "family": entry.family} for id, entry in ZOO.items()},
+        "chips": {names[id]: {"id": id, "family": entry.family, "summary": entry.summary} for id, entry in ZOO.items()},
         "defaults": {name: getattr(default, name) for name in ("layer", "head", "t", "s")},
         "fields": FIELDS,
         "example": compare_page.EXAMPLE,

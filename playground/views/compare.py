@@ -106,6 +106,7 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
         "family": entry.family,
         "family_name": entry.family_name + (f" {entry.ratio}" if entry.ratio else ""),
         "summary": entry.summary,
+        "paper": f"{entry.paper}, {entry.year}.",
         "status": column.status,
         "error": {"title": title, "text": column.error} if column.error else None,
     }
