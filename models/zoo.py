@@ -13,6 +13,7 @@ from functools import partial
 from models.backbone import Backbone, Layer, parameters, seeded
 from models.ffn import MixtureOfExperts, SwiGLU
 from models.mixers.delta import GatedDeltaNet
+from models.mixers.deltarule import KimiDelta
 from models.mixers.linear import LinearAttention
 from models.mixers.mamba import Mamba2
 from models.mixers.softmax import SoftmaxAttention
@@ -77,6 +78,36 @@ ZOO: dict[str, Architecture] = {
             2017,
         ),
         Architecture(
+            "mqa",
+            "Multi-query attention",
+            "MQA",
+            "attention",
+            "All query heads share one key and value head: a quarter of the cache.",
+            (Layer(partial(_softmax, kv_heads=1), _mlp(200)),) * 4,
+            "Fast Transformer Decoding, 1911.02150",
+            2019,
+        ),
+        Architecture(
+            "gqa",
+            "Grouped-query attention",
+            "GQA",
+            "attention",
+            "Two query heads share a key and value head: half of the cache.",
+            (Layer(partial(_softmax, kv_heads=2), _mlp(189)),) * 4,
+            "GQA, 2305.13245",
+            2023,
+        ),
+        Architecture(
+            "gated-attention",
+            "Gated attention",
+            "Gated",
+            "attention",
+            "Softmax attention whose output passes a sigmoid gate, with normalised queries and keys.",
+            (Layer(_gated, _mlp(147)),) * 4,
+            "Gated Attention for LLMs, 2505.06708",
+            2025,
+        ),
+        Architecture(
             "sliding-window",
             "Sliding window",
             "Window",
@@ -91,7 +122,7 @@ ZOO: dict[str, Architecture] = {
             "Linear attention",
             "Linear",
             "linear",
-            "elu+1 features instead of the exponential: the past is one matrix, to which every token adds.",
+            "elu+1 for the exponential: the past is one matrix; every token adds to it. With our short convolution.",
             (Layer(_linear, _mlp(164)),) * 4,
             "Transformers are RNNs, 2006.16236",
             2020,
@@ -115,6 +146,16 @@ ZOO: dict[str, Architecture] = {
             (Layer(_delta, _mlp(144)),) * 4,
             "Gated Delta Networks, 2412.06464",
             2024,
+        ),
+        Architecture(
+            "kda",
+            "Kimi Delta Attention",
+            "KDA",
+            "linear",
+            "Gated DeltaNet in which every key channel fades at a rate of its own.",
+            (Layer(partial(KimiDelta, heads=HEADS, key_dim=HEAD_DIM, value_dim=HEAD_DIM), _mlp(144)),) * 4,
+            "Kimi Linear, 2510.26692",
+            2025,
         ),
         Architecture(
             "qwen3-next",

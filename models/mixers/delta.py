@@ -32,6 +32,30 @@ def unit(x: Tensor) -> Tensor:
     return x / torch.hypot(torch.linalg.vector_norm(x, 2, -1, True), scalar(1e-3, x))
 
 
+def record(
+    tape: Tape,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    read: Tensor,
+    memory: Tensor,
+    *,
+    log_decay: Tensor | None = None,
+    beta: Tensor | None = None,
+) -> None:
+    """Write down what the recurrence did with q, k [B,H,T,K] and v [B,H,T,V], starting from `memory`."""
+    tape.put("mix", recurrence.matrix(q, k, log_decay=log_decay, beta=beta))
+    tape.put("values", v)
+    tape.put("read", read)
+    tape.put("states", recurrence.states(k, v, log_decay=log_decay, beta=beta, state=memory))
+    if log_decay is not None:
+        decay = log_decay.exp()
+        decay = decay[None, :, None].expand(v.shape[:3]) if decay.dim() == 1 else decay
+        tape.put("decay", decay.mean(-1) if decay.dim() == 4 else decay)
+    if beta is not None:
+        tape.put("write", beta)
+
+
 class GatedDeltaNet(Module):
     """Gated delta rule over x [B,T,D]; `key_heads` may be fewer than `heads` (each serves consecutive value heads)."""
 
@@ -67,12 +91,7 @@ class GatedDeltaNet(Module):
         log_decay = (-self.A_log.exp() * F.softplus(a + self.dt_bias)).transpose(1, 2)  # [B,H,T]
         o, memory = recurrence.parallel(q, k, v, log_decay=log_decay, beta=beta, state=state.memory)
         if tape is not None and tape.wants("mix"):
-            tape.put("mix", recurrence.matrix(q, k, log_decay=log_decay, beta=beta))
-            tape.put("values", v)
-            tape.put("read", o)
-            tape.put("states", recurrence.states(k, v, log_decay=log_decay, beta=beta, state=state.memory))
-            tape.put("decay", log_decay.exp())
-            tape.put("write", beta)
+            record(tape, q, k, v, o, state.memory, log_decay=log_decay, beta=beta)
         o = self.norm(o.transpose(1, 2)).flatten(2) * F.silu(z)  # [B,T,H·V]
         return self.out(o), DeltaState(memory, tail)
 
