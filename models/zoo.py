@@ -13,9 +13,10 @@ from functools import partial
 from models.backbone import Backbone, Layer, parameters, seeded
 from models.ffn import MixtureOfExperts, SwiGLU
 from models.mixers.delta import GatedDeltaNet
-from models.mixers.deltarule import KimiDelta
+from models.mixers.deltarule import DeltaNet, KimiDelta
 from models.mixers.linear import LinearAttention
 from models.mixers.mamba import Mamba2
+from models.mixers.retention import Retention
 from models.mixers.softmax import SoftmaxAttention
 from models.tasks.tokenizer import VOCABULARY
 
@@ -128,6 +129,26 @@ ZOO: dict[str, Architecture] = {
             2020,
         ),
         Architecture(
+            "retnet",
+            "RetNet",
+            "RetNet",
+            "linear",
+            "Every head forgets at its own fixed rate, 1/32 to 1/256 a token. With our short convolution.",
+            (Layer(partial(Retention, heads=HEADS, head_dim=HEAD_DIM), _mlp(144)),) * 4,
+            "Retentive Network, 2307.08621",
+            2023,
+        ),
+        Architecture(
+            "deltanet",
+            "DeltaNet",
+            "DeltaNet",
+            "linear",
+            "Nothing fades: writing a key erases what was stored under it, and only that.",
+            (Layer(partial(DeltaNet, heads=HEADS, key_dim=HEAD_DIM, value_dim=HEAD_DIM), _mlp(164)),) * 4,
+            "Parallelizing DeltaNet, 2406.06484",
+            2024,
+        ),
+        Architecture(
             "mamba2",
             "Mamba-2",
             "Mamba-2",
@@ -149,7 +170,7 @@ ZOO: dict[str, Architecture] = {
         ),
         Architecture(
             "kda",
-            "Kimi Delta Attention",
+            "Kimi Delta attention",
             "KDA",
             "linear",
             "Gated DeltaNet in which every key channel fades at a rate of its own.",
