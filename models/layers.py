@@ -18,6 +18,11 @@ class Module(nn.Module):
     small tensor operation, and a decoded token makes dozens of them. So they are kept as plain attributes too.
     """
 
+    #: What a mixer says of itself, unless it knows better.
+    cached = 0  # numbers that it keeps for every token, without end
+    maps = True  # whether a token-to-token matrix says what it did
+    shown: range | None = None  # where every channel has a matrix of its own: the channels whose matrices are shown
+
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name in self._parameters or name in self._modules:
@@ -52,6 +57,20 @@ class RMSNorm(Module):
         zero, least = _numbers((0.0, self.root * math.sqrt(self.eps * eps_scale)), x.dtype, x.device)
         length = torch.hypot(torch.linalg.vector_norm(x, 2, -1, True), least)
         return torch.addcdiv(zero, x * self.weight, length, value=self.root)
+
+
+class LayerNorm(Module):
+    """y = (x − mean) / std · weight + bias over the last dimension (Ba et al. 2016, 1607.06450)."""
+
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+    step = forward
 
 
 def scalar(value: float, like: Tensor) -> Tensor:

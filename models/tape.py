@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+JACOBIAN_UP_TO = 128  # tokens: it costs T² small matrix products
+
 #: The whole vocabulary. B batch, H heads, T tokens, K key dim, V value dim, E experts.
 NAMES = {
     "mix": "token-to-token mixing matrix [B, H, T, T]; row t reads column s",
@@ -17,6 +19,8 @@ NAMES = {
     "states": "recurrent state after every token [B, H, T, K, V]",
     "decay": "factor by which the state was kept at each token [B, H, T]; a mean over channels where it is per channel",
     "write": "strength of the write at each token [B, H, T]",
+    "jacobian": "where there is no mixing matrix: |∂ read_t / ∂ what token s says to the gates| [B, H, T, T]",
+    "index": "DSA's indexer scores [B, T, S], -inf at later tokens; tokens with the best are read, others have mix 0",
     "router": "probability of each expert at each token [B, T, E]",
     "chosen": "indices of the experts used at each token [B, T, k]",
 }

@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import json
 import platform
+import re
 import time
 from datetime import date
 from pathlib import Path
@@ -37,8 +38,11 @@ from models.zoo import ZOO, build
 
 def recipe(id: str, **overrides: Any) -> Recipe:
     """The recipe of architecture `id`: the common one; induction first where the first layer is softmax attention."""
-    first = build(id).layers[0].mixer
+    first = next(block.mixer for block in build(id).layers if block.mixer is not None)
     return dataclasses.replace(Recipe(induction_first=first.family in ("attention", "local")), **overrides)
+
+
+UNDECAYED = re.compile(r"conv|embed|system|A_log|\.(mix|bonus)$")  # parameters with a meaning, though matrices
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -48,18 +52,16 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; weight decay on projection matrices only, not on norms, decays, convolutions or embeddings."""
-    matrices = [
-        p for name, p in model.named_parameters() if p.dim() >= 2 and "conv" not in name and "embed" not in name
-    ]
+    """AdamW; weight decay on projection matrices only, not on norms, decays, convolutions, systems or embeddings."""
+    matrices = [p for name, p in model.named_parameters() if p.dim() >= 2 and not UNDECAYED.search(name)]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
 
 
-def loss_of(model: nn.Module, batch: batches.Batch, recipe: Recipe, device: torch.device | str) -> tuple[Tensor, float]:
-    """(loss on the asked tokens plus the experts' balance loss, accuracy)."""
+def loss_of(model: Backbone, batch: batches.Batch, recipe: Recipe, device: torch.device | str) -> tuple[Tensor, float]:
+    """(loss on the asked tokens plus the experts' balance loss, accuracy); moves the experts' biases."""
     routed = any(isinstance(module, MixtureOfExperts) for module in model.modules())
     tape = Tape(frozenset({"router", "chosen"}), graph=True) if routed else None
     logits = model(batch.tokens.to(device), tape=tape)[0]
@@ -67,8 +69,12 @@ def loss_of(model: nn.Module, batch: batches.Batch, recipe: Recipe, device: torc
     asked = targets != batches.IGNORE
     logits, targets = logits[asked], targets[asked]
     loss = F.cross_entropy(logits, targets)
-    for record in tape.layers.values() if tape is not None else ():
-        loss = loss + recipe.balance * balance_loss(record["router"], record["chosen"])
+    for index, record in tape.layers.items() if tape is not None else ():
+        experts = model.layers[index].ffn
+        if experts.bias is None:
+            loss = loss + recipe.balance * balance_loss(record["router"], record["chosen"])
+        elif model.training:
+            experts.balance(record["chosen"])
     return loss, (logits.argmax(-1) == targets).float().mean().item()
 
 

@@ -66,7 +66,7 @@ def law_of(model: Any) -> Law:
     windows: list[tuple[int, int]] = []
     for block in model.blocks:
         window = getattr(block.mixer, "window", None)
-        for tensor in state_tensors(block.mixer.init_state(1)):
+        for tensor in state_tensors(block.init_state(1)):
             size = tensor.element_size() * math.prod(side for side in tensor.shape if side)
             if tensor.numel():
                 fixed += size

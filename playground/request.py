@@ -11,8 +11,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlencode
 
+from models.traits import DECAYS, FLAGS, Decay
+
 PAGE_KEY = "tab"  # how a link names the page; `page` belongs to Gradio, which fails on names it does not know
-PAGES = {"compare": "Compare", "scaling": "Scaling"}
+PAGES = {"compare": "Compare", "scaling": "Scaling", "family": "Family"}
 SCENARIOS = {"phonebook": "Phone book", "induction": "Induction", "text": "Own text"}
 LENGTHS = (16, 48, 96, 128, 256, 512)
 LONGEST = (2048, 8192, 32768)
@@ -28,6 +30,7 @@ INDEX_LIMIT = 512  # layers, heads and token positions in a link stay below this
 FIELDS = {
     "compare": ("architectures", "scenario", "text", "length", "seed", "layer", "head", "t", "s"),
     "scaling": ("architectures", "longest", "rounds"),
+    "family": ("decay", *FLAGS, "layer", "seed"),
 }
 
 
@@ -54,10 +57,17 @@ class Request:
     s: int | None = None
     longest: int = 8192
     rounds: int = 5
+    decay: Decay = "channel"
+    erase: bool = True
+    normaliser: bool = False
+    early: bool = False
+    conv: bool = True
+    gate: bool = True
 
     def __post_init__(self) -> None:
         _one_of("page", self.page, PAGES)
-        check_architectures(self.page, self.architectures)
+        if self.page in HOW_MANY:
+            check_architectures(self.page, self.architectures)
         _one_of("scenario", self.scenario, SCENARIOS)
         if not isinstance(self.text, str):
             raise RequestError("The text has to be words.")
@@ -72,6 +82,10 @@ class Request:
                 _within(f"position {name}", position, 0, INDEX_LIMIT - 1)
         _one_of("longest sequence", self.longest, LONGEST_GPU)
         _one_of("number of rounds", self.rounds, ROUNDS)
+        _one_of("decay", self.decay, DECAYS)
+        for name in FLAGS:
+            if not isinstance(getattr(self, name), bool):
+                raise RequestError(f"The switch {name} is on or off.")
 
     @classmethod
     def from_query(cls, query: Mapping[str, Any], *, gpu: bool = False) -> "tuple[Request, list[str]]":
@@ -104,8 +118,15 @@ class Request:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in FIELDS[self.page] and value != field.default:
-                pairs.append((field.name, ",".join(value) if isinstance(value, tuple) else str(value)))
+                pairs.append((field.name, _spelt(value)))
         return urlencode(pairs, safe=",", errors="replace")
+
+
+def _spelt(value: Any) -> str:
+    """A value as a link says it."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def known_architectures() -> list[str]:
@@ -159,6 +180,20 @@ def _read_scenario(raw: str, _page: str) -> str:
     return raw
 
 
+def _read_decay(raw: str, _page: str) -> str:
+    _one_of("decay", raw, DECAYS)
+    return raw
+
+
+def _switch(name: str) -> Callable[[str, str], bool]:
+    def read(raw: str, _page: str) -> bool:
+        if raw not in ("0", "1"):
+            raise RequestError(f"The switch {name} is 0 or 1.")
+        return raw == "1"
+
+    return read
+
+
 def _read_text(raw: str, _page: str) -> str:
     if len(raw) > TEXT_LIMIT:
         raise RequestError(f"The text may have {TEXT_LIMIT} characters at most.")
@@ -197,5 +232,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "s": _whole("position s", 0, INDEX_LIMIT - 1),
     "longest": _choice("longest sequence", LONGEST_GPU),
     "rounds": _choice("number of rounds", ROUNDS),
+    "decay": _read_decay,
+    **{name: _switch(name) for name in FLAGS},
 }
 _SPOKEN = {"architectures": "choice of architectures", "length": "sequence length", "longest": "longest sequence"}

@@ -25,16 +25,18 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
-    """One layer: H heads over T tokens."""
+    """One layer: H heads over T tokens. Single-sublayer stacks have layers without a mixer, or without an ffn."""
 
     mixer: str
     family: str
     ffn: str
     experts: int
     load: tuple[float, ...]  # share of the tokens that used each expert
-    mix: Array  # [H,T,T] float32
-    stochastic: bool
+    kind: str  # of `mix`: "stochastic", "signed", "jacobian" (no matrix says what it did) or "none" (mix is None)
+    mix: Array | None  # [H,T,T] float32
     residual: float  # ‖Mv − o‖ / ‖o‖ over all heads
+    place: str  # what is not in the matrix: "after the layer's short convolution, before its gate"
+    names: tuple[str, ...]  # of the H maps, where they are not heads: "channel 9", "indexer"
     window: int | None
     key_norms: Array | None  # [T], mean over heads: what a cache holds
     states: Array | None  # [T,H,K,V] float32: what a recurrent layer holds
@@ -89,7 +91,7 @@ def trace(id: str, prompt: Prompt, device: torch.device) -> Trace:
     tape = Tape()
     logits, _ = model(tokens, tape=tape)
     total, active = parameters(model)
-    layers = tuple(_layer(block, tape.layers[index]) for index, block in enumerate(model.layers))
+    layers = tuple(_layer(block, tape.layers.get(index, {})) for index, block in enumerate(model.layers))
     answers, held = _answers(logits[0], prompt), _held(model, tokens)
     return Trace(id, trained, total, active, layers, answers, held, _reader(layers, prompt))
 
@@ -116,34 +118,67 @@ def _reader(layers: tuple[LayerTrace, ...], prompt: Prompt) -> tuple[int, tuple[
     rows, cells = ([getattr(question, name) for question in prompt.questions] for name in "ts")
     shares = []  # [layers][H]
     for layer in layers:
+        if layer.mix is None:
+            shares.append(np.zeros(1))
+            continue
         weight = np.abs(layer.mix[:, rows])  # [H,questions,T]
-        shares.append((weight[:, range(len(rows)), cells] / weight.sum(-1).clip(1e-30)).mean(-1))
+        share = (weight[:, range(len(rows)), cells] / weight.sum(-1).clip(1e-30)).mean(-1)
+        shares.append(share[:-1] if "indexer" in layer.names else share)
     best = max(range(len(layers)), key=lambda index: float(shares[index].max()))
     return best, tuple(int(share.argmax()) for share in shares)
 
 
 def _layer(block: Any, record: dict[str, Tensor]) -> LayerTrace:
-    mix, read = record["mix"][0], record["read"][0]
-    residual = (mix @ record["values"][0] - read).norm() / read.norm().clamp_min(1e-30)
-    experts = getattr(block.ffn, "experts", 0)
+    mixer, ffn = block.mixer, block.ffn
+    kind, mix, residual = _map(mixer, record)
+    names: tuple[str, ...] = tuple(f"channel {channel + 1}" for channel in getattr(mixer, "shown", None) or ())
+    if mix is not None and "index" in record:  # the indexer's choice, as the softmax it was trained to be
+        names = (*(f"head {head + 1}" for head in range(len(mix))), "indexer")
+        mix = torch.cat((mix, record["index"].softmax(-1)))
+    experts = getattr(ffn, "experts", 0)
     chosen = record.get("chosen")
     load = () if chosen is None else tuple(float((chosen == e).any(-1).float().mean()) for e in range(experts))
     states, keys = record.get("states"), record.get("keys")
     return LayerTrace(
-        block.mixer.label,
-        block.mixer.family,
-        block.ffn.label,
+        "" if mixer is None else mixer.label,
+        "none" if mixer is None else mixer.family,
+        "" if ffn is None else ffn.label,
         experts,
         load,
-        _numpy(mix),
-        block.mixer.stochastic,
-        float(residual),
-        getattr(block.mixer, "window", None),
+        kind,
+        None if mix is None else _numpy(mix),
+        residual,
+        "" if mixer is None else _place(mixer),
+        names,
+        getattr(mixer, "window", None),
         None if keys is None else _numpy(keys[0].norm(dim=-1).mean(0)),
         None if states is None else _numpy(states[0].transpose(0, 1)),
         _gate(record.get("decay")),
         _gate(record.get("write")),
     )
+
+
+def _map(mixer: Any, record: dict[str, Tensor]) -> tuple[str, Tensor | None, float]:
+    """(kind, map [H,T,T], residual) of one layer's record."""
+    if mixer is None or not mixer.maps:
+        jacobian = record.get("jacobian")
+        return ("none", None, 0.0) if jacobian is None else ("jacobian", jacobian[0], 0.0)
+    mix, read = record["mix"][0], record["read"][0]
+    residual = (mix @ record["values"][0] - read).norm() / read.norm().clamp_min(1e-30)
+    return ("stochastic" if mixer.stochastic else "signed"), mix, float(residual)
+
+
+def _place(mixer: Any) -> str:
+    """What stands around the matrix of a recurrent mixer, in words."""
+    traits = getattr(mixer, "recurrence", None)
+    if traits is None:
+        return ""
+    before = ""
+    if getattr(mixer, "conv", None) is not None:
+        before = "after the layer's short convolution"
+    elif traits.conv:
+        before = "after the layer's shift"
+    return ", ".join(filter(None, (before, "before its gate" if traits.gate else "")))
 
 
 def _gate(tensor: Tensor | None) -> Array | None:

@@ -1,4 +1,4 @@
-"""The two endpoints, driven without a browser."""
+"""The endpoints, driven without a browser."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -43,6 +43,23 @@ def test_scaling_streams_and_returns_its_payload(client: Client) -> None:
     payload = job.result(timeout=300)
     assert payload["status"] == "done" and payload["query"].startswith("tab=scaling&architectures=linear")
     assert len(job.outputs()) > 2
+
+
+def test_family_names_what_its_switches_spell(client: Client) -> None:
+    payload = client.predict(decay="scalar", seed=2, api_name="/family")
+    assert payload["status"] == "done" and payload["spelling"]["name"] == "Gated DeltaNet"
+    assert payload["query"] == "tab=family&seed=2&decay=scalar"
+    refused = client.predict(early=True, api_name="/family")
+    assert "No engine here" in refused["refused"] and "matrix" not in refused
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [({"decay": "slow"}, "decay is one of"), ({"erase": "perhaps"}, "erase is on or off"), ({"seed": -1}, "seed is a")],
+)
+def test_bad_switches_are_refused_with_a_sentence(client: Client, wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**wrong, api_name="/family")
 
 
 @pytest.mark.parametrize(

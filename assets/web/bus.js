@@ -54,14 +54,37 @@ export function pin(t, s, source = "pin") {
   else setView({ t, s, pinned: true }, source);
 }
 
-// A new run: its sizes, and the view it opens with.
-export function begin(sizes, opening) {
+// Pages with a crosshair each have a view of their own: the one on the screen is live, the others are put away here.
+const away = new Map(); // page -> what `view`, `home`, `limits` and the rest were
+let shown = "compare";
+
+export function enter(page) {
+  if (page === shown) return;
+  away.set(shown, { view: { ...view, playing: false }, home: { ...home }, limits: { ...limits }, start, begun, wanted });
+  shown = page;
+  const kept = away.get(page);
+  view.playing = false;
+  if (kept) {
+    for (const [live, old] of [[view, kept.view], [home, kept.home], [limits, kept.limits]]) Object.assign(live, old);
+    ({ start, begun, wanted } = kept);
+  } else begun = false;
+  emit("view", { changed: Object.keys(view), source: "page", lasting: false });
+}
+
+// A new run: its sizes, and the view it opens with. A page that is not on the screen gets them for later.
+export function begin(sizes, opening, page = "compare") {
+  if (page !== shown) {
+    const now = shown;
+    enter(page);
+    begin(sizes, opening, page);
+    return enter(now);
+  }
   Object.assign(limits, sizes);
   start = { t: clamp(opening.t, 0, limits.n - 1), s: clamp(opening.s, 0, limits.n - 1) };
   const { layer = AUTO, head = AUTO, pinned = false } = opening;
   const scale = begun ? view.scale : (opening.scale ?? view.scale); // a person's choice outlives the run
   begun = true;
-  setView({ layer, head, scale, pinned, playing: false, ...start }, "run");
+  return setView({ layer, head, scale, pinned, playing: false, ...start }, "run");
 }
 
 /** The layer that a column shows. */

@@ -260,7 +260,7 @@ class ComparePage {
   // ---- events
 
   async onView({ changed, lasting, source }) {
-    if (!this.payload) return;
+    if (!this.payload || !this.root.offsetParent) return; // another page has the crosshair
     const heavy = ["layer", "head", "scale"].some((key) => changed.includes(key));
     this.schedule(heavy ? "paint" : "draw");
     if (lasting) this.schedule("follow");

@@ -2,9 +2,9 @@
 
 import { AUTO, layerOf, setView, view } from "./bus.js";
 import { el } from "./dom.js";
-import { count } from "./format.js";
+import { count, residual } from "./format.js";
 
-const WORDS_UP_TO = 12;
+const WORD = 36; // pixels that a layer's word needs
 
 // Swatch and name: heads every cell when two models stand in one row of a narrow page.
 export function columnName(col) {
@@ -18,14 +18,22 @@ export function columnName(col) {
 
 export const shortName = (col) => (col.name.length <= 14 ? col.name : col.short || col.name);
 
-function facts(col) {
+function facts(col, room) {
   if (col.status !== "done") return col.family_name;
   const size =
     col.active && col.active < col.parameters
-      ? `${count(col.parameters)} (${count(col.active)} active)`
-      : `${count(col.parameters)} parameters`;
-  const words = col.kind === "untrained" ? `${size.replace(" parameters", "")}, untrained` : size;
-  return [col.family_name, `${col.layers.length} layers`, words].join(" · ");
+      ? `${count(col.parameters)}, ${count(col.active)} active`
+      : `${count(col.parameters)} params`;
+  const words = col.kind === "untrained" ? `${size.replace(" params", "")}, untrained` : size;
+  const layers = col.active < col.parameters && room < 320 ? [] : [`${col.layers.length} layers`];
+  return [col.family_name, ...layers, words].join(" · ");
+}
+
+// How closely the architecture agrees with an independent implementation; which one, in the tooltip.
+function oracle(col) {
+  if (!col.oracle || col.status !== "done") return null;
+  const error = residual(col.oracle.error);
+  return el("span", { class: "ba-oracle", title: col.oracle.text, tabindex: "0", aria: { label: col.oracle.text } }, `✓ ${error}`);
 }
 
 function experts(layer) {
@@ -52,7 +60,8 @@ export class Header {
   paint() {
     const { col } = this.ctx.columns[this.index];
     const { layout } = this.ctx;
-    const name = layout.col < 165 ? col.short || col.name : layout.col < 250 ? shortName(col) : col.name;
+    const long = col.name.length > 20 && layout.col < 340;
+    const name = layout.col < 165 ? col.short || col.name : layout.col < 250 || long ? shortName(col) : col.name;
     const score = col.score
       ? el(
           "span",
@@ -66,7 +75,7 @@ export class Header {
     this.node.replaceChildren(
       el("i", { class: "ba-rule" }),
       el("div", { class: "ba-title" }, el("h3", { text: name, title: [col.summary, col.paper].filter(Boolean).join(" ") }), score),
-      el("p", { class: "ba-facts", text: facts(col) }),
+      el("p", { class: "ba-facts" }, facts(col, layout.col), oracle(col)),
       col.status === "done" ? this.strip(col) : this.blank(),
     );
     if (held) this.node.querySelector('[aria-checked="true"]')?.focus();
@@ -82,7 +91,7 @@ export class Header {
 
   strip(col) {
     const chosen = layerOf(col);
-    const words = col.layers.length <= WORDS_UP_TO;
+    const words = this.ctx.layout.col / col.layers.length >= WORD;
     const cells = col.layers.map((layer, i) => {
       const cell = el(
         "button",
@@ -92,14 +101,15 @@ export class Header {
           role: "radio",
           data: { layer: i, family: layer.family },
           tabindex: i === chosen ? "0" : "-1",
-          aria: { checked: String(i === chosen), label: `layer ${i + 1}, ${layer.mixer}, ${layer.ffn}` },
+          aria: { checked: String(i === chosen), label: `layer ${i + 1}, ${[layer.mixer, layer.ffn].filter(Boolean).join(", ")}` },
+          title: `layer ${i + 1}: ${[layer.mixer, layer.ffn].filter(Boolean).join(", ")}`,
           on: { click: () => setView({ layer: view.layer === i ? AUTO : i }, "strip") },
         },
         el("span", { class: "ba-mixer", text: words ? layer.mixer : "" }),
       );
       const ffn = el(
         "span",
-        { class: "ba-ffn" },
+        { class: layer.ffn ? "ba-ffn" : "ba-ffn ba-ffn-none" },
         words ? el("span", { class: layer.experts ? "ba-moe" : "", text: layer.ffn }) : null,
         layer.experts && words ? experts(layer) : null,
       );

@@ -8,6 +8,8 @@ import { bytes } from "./format.js";
 import { columnName } from "./layers.js";
 import { cacheFact, rows, stateFacts } from "./memoryfacts.js";
 
+const SQUARES = 4; // state pictures that fit beside one another
+
 // Words of colour for the 256 bytes of a state (128 is zero, the square root is already in the byte).
 function words(scale) {
   const table = lut("signed");
@@ -88,19 +90,29 @@ export class MemoryCell {
   }
 
   // What to draw: [{layer, head}] heatmaps and [{layer}] stripes; an attention layer of a hybrid leaves its slot empty.
+  // A deep hybrid shows the states of its chosen layer, or of the recurrent layers before it.
   plan() {
-    const layers = this.slot.col.memory?.layers ?? [];
+    const { col } = this.slot;
+    const layers = col.memory?.layers ?? [];
     const states = layers.flatMap((item, layer) => (item.kind === "state" ? [layer] : []));
     const caches = layers.flatMap((item, layer) => (item.kind === "cache" ? [layer] : []));
     if (!states.length) return { caches, heats: [], line: null };
-    if (caches.length) {
-      const heats = layers.map((item, layer) =>
-        item.kind === "state" ? { layer, head: headOf(this.slot.col, layer, item.heads) } : null,
-      );
-      return { caches, heats, line: null };
-    }
-    const layer = layerOf(this.slot.col);
-    return { caches, heats: Array.from({ length: layers[layer].heads }, (_, head) => ({ layer, head })), line: layer };
+    const chosen = layerOf(col);
+    if (!caches.length) return { caches, heats: this.heads(chosen), line: chosen };
+    const heat = (layer) => ({ layer, head: headOf(col, layer, layers[layer].heads) });
+    if (layers.length <= SQUARES)
+      return { caches, heats: layers.map((item, layer) => (item.kind === "state" ? heat(layer) : null)), line: null };
+    if (layers[chosen].kind === "state") return { caches, heats: this.heads(chosen), line: null };
+    const before = states.filter((layer) => layer < chosen);
+    return { caches, heats: (before.length ? before : states).slice(-SQUARES).map(heat), line: null };
+  }
+
+  // The heads of a layer, up to four of them: those around the chosen one.
+  heads(layer) {
+    const { col } = this.slot;
+    const { heads } = col.memory.layers[layer];
+    const first = SQUARES * Math.floor(headOf(col, layer, heads) / SQUARES);
+    return Array.from({ length: Math.min(SQUARES, heads - first) }, (_, i) => ({ layer, head: first + i }));
   }
 
   paint() {

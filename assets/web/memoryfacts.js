@@ -10,7 +10,7 @@ export function cacheFact(col, caches, t, s, tokens) {
   const layer = caches.includes(layerOf(col)) ? layerOf(col) : caches[caches.length - 1];
   const item = memory.layers[layer];
   if (item.window && t - s >= item.window) return `layer ${layer + 1}: ${quoted(tokens[s])} dropped`;
-  return `layer ${layer + 1}: ‖k‖ ${entry(item.norms[s], 2)} of ${quoted(tokens[s])}`;
+  return `layer ${layer + 1}: ‖${item.what}‖ ${entry(item.norms[s], 2)} of ${quoted(tokens[s])}`;
 }
 
 // A hybrid says them for each of its recurrent layers; its norms would be too many.

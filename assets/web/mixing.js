@@ -8,12 +8,16 @@ import { grid, MatrixMap } from "./matrixmap.js";
 import { Profile, signedRange } from "./profile.js";
 import { columnName } from "./layers.js";
 
-const KINDS = { stochastic: "row-stochastic", signed: "signed, share of its row" };
+const KINDS = {
+  stochastic: "row-stochastic",
+  signed: "signed, share of its row",
+  jacobian: "sensitivity, share of its row",
+};
 
 function badge(info) {
   const kind = info?.kind ?? "none";
-  const word = { exact: "exact", approximate: "approximate", none: "no matrix" }[kind] ?? kind;
-  const why = kind === "exact" ? `‖Mv−o‖ ${residual(info.residual)}` : info?.why || "";
+  const word = { exact: "exact", approximate: "approximate", jacobian: "Jacobian", none: "no matrix" }[kind] ?? kind;
+  const why = { exact: () => `‖Mv−o‖ ${residual(info.residual)}`, jacobian: () => "|∂h/∂x|" }[kind]?.() ?? info?.why ?? "";
   return el(
     "span",
     { class: `ba-badge ba-badge-${kind}`, title: [word, why, info?.why].filter(Boolean).join(", ") },
@@ -80,7 +84,7 @@ export class MixingCell {
     setText(this.left, this.caption(layer, head));
     setText(this.right, KINDS[info.kind] ?? info.kind);
     this.map.note = `${info.badge?.kind ?? "no"} matrix, ${KINDS[info.kind] ?? ""}.`;
-    const label = `${col.name}, token mixing, layer ${layer + 1}, head ${head + 1}. Arrow keys move the crosshair.`;
+    const label = `${col.name}, token mixing, layer ${layer + 1}, ${info.names?.[head] ?? `head ${head + 1}`}. Arrow keys move the crosshair.`;
     this.map.paint({ data, head, meta: info, colors: this.ctx.colors, scale: view.scale, label, layer });
     this.foot.replaceChildren(
       badge(info.badge),
@@ -101,8 +105,10 @@ export class MixingCell {
       col,
       grid: { k },
     } = this.ctx.layout;
-    if (k === 1) return `layer ${layer + 1} · head ${head + 1}`;
-    const where = col < 240 ? `L${layer + 1} h${head + 1}` : `layer ${layer + 1} · head ${head + 1}`;
+    const part = this.slot.col.maps[layer].names?.[head] ?? `head ${head + 1}`;
+    if (k === 1) return `layer ${layer + 1} · ${part}`;
+    const short = part.replace("head ", "h").replace("channel ", "c");
+    const where = col < 240 ? `L${layer + 1} ${short}` : `layer ${layer + 1} · ${part}`;
     return `${where} · ${k} tokens a pixel`;
   }
 
@@ -134,8 +140,8 @@ export class MixingCell {
       el(
         "div",
         { class: "ba-box ba-none" },
-        badge({ ...info?.badge, kind: "none" }),
-        el("p", { text: "There is no token-to-token matrix to show." }),
+        badge({ kind: "none" }),
+        el("p", { text: info?.badge?.why || "There is no token-to-token matrix to show." }),
       ),
     );
   }

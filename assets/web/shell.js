@@ -1,10 +1,15 @@
 // The shell: header, pages, theme, Run and Stop, and the link that says what is on the screen.
-import { bus, home, view } from "./bus.js";
+import { bus, enter, home, view } from "./bus.js";
+import { adoptGradio, watchGradio } from "./gradio.js";
 import { notify } from "./messages.js";
+import { offerLink } from "./offer.js";
 import { enterPresent } from "./present.js";
+import { firstTheme, setTheme, toggleTheme } from "./theme.js";
 
 const TAKES_LOOKS = "compare"; // the page whose link carries layer, head, t and s
 const LOOKS = ["layer", "head", "t", "s"];
+const NAMES = ["compare", "scaling", "family"];
+const RUNS_WHEN_OPENED = ["compare", "family"]; // cheap enough to run without being asked
 const pages = {}; // page -> {handle, payload, running, warned, closeError}
 let config = { title: "", pages: {}, chips: {}, defaults: {}, fields: {}, example: "", device: "", problems: [] };
 let current = pageOfAddress();
@@ -17,8 +22,9 @@ const root = document.documentElement;
 root.dataset.plotly = new URL("./plotly.min.js", import.meta.url).href; // curves load it when the first one opens
 
 function pageOfAddress() {
-  const asked = new URLSearchParams(location.search);
-  return (asked.get("tab") ?? asked.get("page")) === "scaling" ? "scaling" : "compare";
+  const query = new URLSearchParams(location.search);
+  const asked = query.get("tab") ?? query.get("page");
+  return NAMES.includes(asked) ? asked : "compare";
 }
 
 // ---------------------------------------------------------------------------------------------------- payloads
@@ -30,10 +36,11 @@ export function follow(kind, handle) {
   state.handle = handle;
   return {
     update(payload) {
+      if (!payload.status) return handle.update(payload); // what a page shows before anything ran
       state.payload = payload;
       if (payload.status !== "running") setRunning(kind, false);
       handle.update(payload);
-      writeAddress();
+      return writeAddress();
     },
   };
 }
@@ -53,10 +60,12 @@ export function start(page, values) {
   swapped = null;
   state.warned = false;
   state.closeError?.();
+  state.busy = true; // until Gradio says so: it drops a press that comes before
   setRunning(page, true);
-  if (page !== TAKES_LOOKS || !state.payload) return values;
   const fields = config.fields[page] ?? [];
   const put = (name, value) => fields.includes(name) && (values[fields.indexOf(name)] = value);
+  for (const [name, value] of Object.entries(state.handle?.choices?.() ?? {})) put(name, value); // drawn in the view itself
+  if (page !== TAKES_LOOKS || !state.payload) return values;
   put("layer", view.layer + 1);
   put("head", view.head + 1);
   const cell = samePrompt(values, fields, state.payload.query) ? chosenCell(state.payload) : null;
@@ -82,20 +91,51 @@ function samePrompt(values, fields, query) {
 /** The server is done with a run, for whatever reason. A picture that still says "running" is stopped. */
 export function ended(page) {
   const state = pageState(page);
+  state.busy = false;
   setRunning(page, false);
   if (state.payload?.status === "running") {
     state.payload = { ...state.payload, status: "stopped" };
     state.handle?.update(state.payload);
   }
+  if (state.again) {
+    state.again = false;
+    document.querySelector(`#run-${page}`)?.click();
+  }
 }
 
 export function stopping(page) {
+  pageState(page).again = false;
   document.querySelector(`#stop-${page}`)?.setAttribute("aria-busy", "true");
 }
 
 /** Run the page on the screen, if it is not running. */
 export function runCurrent() {
   if (!pageState(current).running) document.querySelector(`#run-${current}`)?.click();
+}
+
+/** Run the page on the screen with the choices of now: after the run that is going on, if there is one. */
+function runNext() {
+  if (pageState(current).busy) pageState(current).again = true;
+  else runCurrent();
+}
+
+let elsewhere = []; // architectures chosen on another page, on their way into Compare
+
+/** Show Compare with these architectures; a hidden button of Gradio's carries them into its control. */
+function openInCompare({ architectures }) {
+  elsewhere = architectures;
+  document.querySelector("#open-compare")?.click();
+}
+
+/** For that button: the new value of Compare's choice (in a list, because it is one output). */
+export const chosenElsewhere = () => [elsewhere];
+
+/** The choice has arrived: show the page and run it. */
+export function runChosen() {
+  showPage("compare");
+  scrollTo(0, 0);
+  document.querySelector("#tab-compare")?.focus({ preventScroll: true });
+  runNext();
 }
 
 /** A choice was changed by hand and not run yet: say once that the pictures are older. */
@@ -163,24 +203,12 @@ export async function copyLink(page = current) {
   }
 }
 
-function offerLink(link) {
-  document.querySelector("#link-offer")?.remove();
-  const box = document.createElement("dialog");
-  box.id = "link-offer";
-  box.innerHTML = '<form method="dialog"><label>Copy this link<input readonly></label><button>Close</button></form>';
-  const field = box.querySelector("input");
-  field.value = link;
-  document.body.append(box);
-  box.addEventListener("close", () => box.remove());
-  box.showModal();
-  field.select();
-}
-
 // ------------------------------------------------------------------------------------------------------- pages
 
 export function showPage(page) {
   current = page;
   root.dataset.page = page;
+  enter(page);
   for (const tab of document.querySelectorAll("#header [role=tab]")) {
     const chosen = tab.dataset.page === page;
     tab.setAttribute("aria-selected", String(chosen));
@@ -195,47 +223,12 @@ export function showPage(page) {
 function choosePage(page) {
   showPage(page);
   const state = pageState(page);
-  if (page === "compare" && !state.payload && !state.running) runCurrent();
+  if (RUNS_WHEN_OPENED.includes(page) && !state.payload && !state.running) runCurrent();
 }
 
 /** The controls say what the link said: run it. */
 export function opened() {
   setTimeout(runCurrent, 0);
-}
-
-// ------------------------------------------------------------------------------------------------------- theme
-
-const stored = () => {
-  try {
-    return localStorage.getItem("beyond-attention-theme");
-  } catch {
-    return null;
-  }
-};
-
-export function setTheme(theme, remember = true) {
-  root.dataset.theme = theme;
-  document.body.classList.toggle("dark", theme === "dark");
-  const button = document.querySelector("#theme-button");
-  if (button) button.textContent = theme === "dark" ? "Light" : "Dark";
-  if (remember) {
-    try {
-      localStorage.setItem("beyond-attention-theme", theme);
-    } catch {
-      // private windows may refuse; the theme then lasts as long as the page
-    }
-  }
-  bus.dispatchEvent(new CustomEvent("theme", { detail: { theme } }));
-}
-
-export function toggleTheme() {
-  setTheme(root.dataset.theme === "dark" ? "light" : "dark");
-}
-
-function firstTheme() {
-  const asked = new URLSearchParams(location.search).get("__theme");
-  if (asked === "dark" || asked === "light") return asked;
-  return stored() ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
 // ------------------------------------------------------------------------------------------------------ header
@@ -259,10 +252,11 @@ export function mountHeader(place) {
   place.innerHTML = HEADER;
   place.querySelector("#theme-button").addEventListener("click", toggleTheme);
   place.querySelector("#present-button").addEventListener("click", present);
-  const hears = { run: runCurrent, resume: runCurrent, copy: () => copyLink(), "toggle-theme": toggleTheme, view: writeAddress };
-  for (const [event, act] of Object.entries(hears)) bus.addEventListener(event, act);
+  const hears = { run: runCurrent, "run-next": runNext, resume: runCurrent, copy: () => copyLink(), "open-compare": openInCompare,
+    "toggle-theme": toggleTheme, view: writeAddress };
+  for (const [event, act] of Object.entries(hears)) bus.addEventListener(event, ({ detail }) => act(detail));
   setTheme(firstTheme(), false);
-  watchGradio();
+  watchGradio((close) => (pageState(current).closeError = close));
   return { update: (value) => updateHeader(place, value) };
 }
 
@@ -276,7 +270,7 @@ function updateHeader(place, value) {
     tabs.addEventListener("keydown", stepTabs);
   }
   showPage(current);
-  adoptGradio();
+  adoptGradio(config.chips);
   if (value.problems.length) {
     notify({ kind: "info", title: "Parts of the link could not be used", text: value.problems.join(" ") });
   }
@@ -301,42 +295,4 @@ function stepTabs(event) {
   choosePage(next.dataset.page);
   event.preventDefault();
   event.stopPropagation();
-}
-
-// ------------------------------------------------------------------------------- what Gradio draws by itself
-
-/** Chips get their family's colour, radio groups behave as one, and Gradio's messages appear as ours do. */
-function adoptGradio() {
-  for (const chip of document.querySelectorAll(".shell-architectures .token")) {
-    const family = config.chips[chip.textContent.replace("×", "").trim()]?.family ?? "";
-    if (chip.dataset.family !== family) chip.dataset.family = family;
-  }
-  for (const option of document.querySelectorAll(".shell-architectures .options li")) {
-    const { family = "", summary = "" } = config.chips[option.ariaLabel] ?? {};
-    if (option.dataset.family !== family) Object.assign(option, { title: summary }).dataset.family = family;
-  }
-  for (const [i, bar] of document.querySelectorAll("fieldset.shell-segmented").entries()) {
-    for (const input of bar.querySelectorAll("input")) {
-      if (input.name !== `segmented-${i}`) input.name = `segmented-${i}`; // one name: arrows move within the bar
-    }
-  }
-  for (const toast of document.querySelectorAll(".toast-body:not([data-told])")) tell(toast);
-}
-
-function watchGradio() {
-  const element = (node) => (node.nodeType === Node.ELEMENT_NODE ? node : node.parentElement);
-  const ours = (node) => element(node)?.closest(".shell-controls, .toast-wrap") || element(node)?.querySelector(".toast-body");
-  const observer = new MutationObserver((changes) => {
-    if (changes.some(({ target, addedNodes }) => element(target)?.closest(".shell-controls") || [...addedNodes].some(ours))) adoptGradio();
-  });
-  observer.observe(document.body, { childList: true, characterData: true, attributeFilter: ["name"], subtree: true });
-}
-
-function tell(toast) {
-  toast.dataset.told = "";
-  const kind = toast.classList.contains("error") ? "error" : "info";
-  const text = [...toast.querySelectorAll(".toast-message-text")].map((node) => node.textContent.trim()).join(" ");
-  const close = notify({ kind, title: kind === "error" ? "Not run" : "Note", text, key: `gradio-${kind}` });
-  if (kind === "error") pageState(current).closeError = close;
-  toast.querySelector(".toast-close")?.click();
 }

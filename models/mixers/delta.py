@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.layers import Linear, Module, RMSNorm, ShortConv, scalar
 from models.ops import recurrence
 from models.tape import Tape
+from models.traits import Recurrence
 
 
 class DeltaState(NamedTuple):
@@ -62,6 +63,7 @@ class GatedDeltaNet(Module):
     label = "delta"
     family = "linear"
     stochastic = False
+    recurrence = Recurrence("scalar", erase=True, conv=True, gate=True)
 
     def __init__(
         self, width: int, *, heads: int, key_dim: int, value_dim: int, key_heads: int | None = None, conv: int = 4

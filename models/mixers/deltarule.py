@@ -18,6 +18,7 @@ from models.layers import Linear, Module, RMSNorm, ShortConv
 from models.mixers.delta import DeltaState, record, unit
 from models.ops import recurrence
 from models.tape import Tape
+from models.traits import Recurrence
 
 
 class DeltaNet(Module):
@@ -26,6 +27,7 @@ class DeltaNet(Module):
     label = "delta"
     family = "linear"
     stochastic = False
+    recurrence = Recurrence("none", erase=True, conv=True)
 
     def __init__(self, width: int, *, heads: int, key_dim: int, value_dim: int, conv: int = 4, rank: int = 0) -> None:
         super().__init__()
@@ -92,6 +94,7 @@ class KimiDelta(DeltaNet):
     """Kimi Delta Attention over x [B,T,D]: a decay per key channel and an output gate, both of low rank."""
 
     label = "kda"
+    recurrence = Recurrence("channel", erase=True, conv=True, gate=True)
 
     def __init__(self, width: int, *, heads: int, key_dim: int, value_dim: int, conv: int = 4) -> None:
         super().__init__(width, heads=heads, key_dim=key_dim, value_dim=value_dim, conv=conv, rank=value_dim)

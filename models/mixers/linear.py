@@ -17,6 +17,7 @@ from torch import Tensor
 from models.layers import Linear, Module, ShortConv, scalar
 from models.ops import recurrence
 from models.tape import Tape
+from models.traits import Recurrence
 
 EPS = 1e-6
 
@@ -34,6 +35,7 @@ class LinearAttention(Module):
     label = "linear"
     family = "linear"
     stochastic = True
+    recurrence = Recurrence("none", normaliser=True)
 
     def __init__(self, width: int, *, heads: int, head_dim: int, conv: int = 4) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.layers import Linear, Module, RMSNorm, ShortConv
 from models.ops import recurrence
 from models.tape import Tape
+from models.traits import Recurrence
 
 
 class MambaState(NamedTuple):
@@ -33,6 +34,7 @@ class Mamba2(Module):
     label = "ssd"
     family = "ssm"
     stochastic = False
+    recurrence = Recurrence("scalar", conv=True, gate=True)
 
     def __init__(
         self, width: int, *, heads: int, head_dim: int, state_size: int, groups: int = 1, conv: int = 4

@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers import Linear, Module, ShortConv
+from models.layers import Linear, Module, RMSNorm, ShortConv
 from models.ops import scan
 from models.tape import Tape
+from models.traits import Recurrence
 
 GROUPS = 4  # the state is kept and shown as so many matrices of E/4 channels
 
@@ -32,13 +33,26 @@ class MambaState(NamedTuple):
 
 
 class Mamba(Module):
-    """Mamba over x [B,T,D] with `inner` channels of `state_size` numbers each; `rank` of the step sizes."""
+    """Mamba over x [B,T,D] with `inner` channels of `state_size` numbers each; `rank` of the step sizes.
+
+    `normed`: RMS norms on δ, B and C, as in Jamba (2403.19887).
+    """
 
     label = "mamba"
     family = "ssm"
     stochastic = False
+    recurrence = Recurrence("channel", conv=True, gate=True)
 
-    def __init__(self, width: int, *, inner: int, state_size: int = 16, rank: int | None = None, conv: int = 4) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        inner: int,
+        state_size: int = 16,
+        rank: int | None = None,
+        conv: int = 4,
+        normed: bool = False,
+    ) -> None:
         super().__init__()
         if inner % GROUPS:
             raise ValueError(f"the inner channels must be a multiple of {GROUPS}, got {inner}")
@@ -47,6 +61,8 @@ class Mamba(Module):
         self.proj = Linear(width, 2 * inner, bias=False)  # rows: x, then the gate z
         self.conv = ShortConv(inner, conv, bias=True)
         self.select = Linear(inner, self.rank + 2 * state_size, bias=False)  # rows: δ, B, C
+        # Jamba normalises δ, B and C each.
+        self.norms = nn.ModuleList(RMSNorm(n) for n in (self.rank, state_size, state_size)) if normed else None
         self.time = Linear(self.rank, inner)
         nn.init.uniform_(self.time.weight, -(self.rank**-0.5), self.rank**-0.5)
         dt = torch.empty(inner).uniform_(math.log(0.1), 0.0).exp()
@@ -66,7 +82,7 @@ class Mamba(Module):
         x, z = self.proj(x).split(self.inner, -1)
         x, tail = self.conv(x, state.conv)
         u = F.silu(x)  # [B,T,E]
-        low, b, c = self.select(u).split((self.rank, self.state_size, self.state_size), -1)
+        low, b, c = self._selected(u)
         delta, rates = F.softplus(self.time(low)), -self.A_log.exp()
         y, memory = scan.parallel(u, delta, rates, b, c, self.D, state.memory.flatten(1, 2))
         if tape is not None and tape.wants("mix"):
@@ -78,16 +94,29 @@ class Mamba(Module):
         u, z = F.linear(x, self.proj.weight).split_with_sizes((self.inner, self.inner), 1)
         u, tail = self.conv.step(u, state.conv)
         u = F.silu(u)
-        low, b, c = F.linear(u, self.select.weight).split_with_sizes((self.rank, self.state_size, self.state_size), 1)
+        low, b, c = self._selected(u)
         delta = F.softplus(F.linear(low, self.time.weight, self.time.bias))
         memory = state.memory.view(len(x), self.inner, self.state_size)
         y, memory = scan.step(u, delta, self.A_log.exp().neg_(), b, c, memory, self.D)
         return F.linear(y * F.silu(z), self.out.weight), MambaState(memory.view(state.memory.shape), tail)
 
+    def _selected(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """u [...,E] -> δ [...,rank], B and C [...,N]."""
+        rows = F.linear(u, self.select.weight)
+        low, b, c = rows.split_with_sizes((self.rank, self.state_size, self.state_size), -1)
+        if self.norms is None:
+            return low, b, c
+        norm_low, norm_b, norm_c = self.norms
+        return norm_low(low), norm_b(b), norm_c(c)
+
+    @property
+    def shown(self) -> range:  # type: ignore[override]
+        """The channels whose maps are shown."""
+        return range(self.inner // GROUPS // 2, self.inner, self.inner // GROUPS)
+
     def _record(self, tape: Tape, u: Tensor, delta: Tensor, b: Tensor, c: Tensor, y: Tensor, memory: Tensor) -> None:
         """Every channel mixes tokens in its own way: the maps are those of four channels spread evenly over E."""
-        rates = -self.A_log.exp()
-        shown = slice(self.inner // GROUPS // 2, None, self.inner // GROUPS)
+        rates, shown = -self.A_log.exp(), [*self.shown]
         tape.put("mix", scan.matrix(delta[..., shown], rates[shown], b, c, self.D[shown]))
         tape.put("values", u[..., shown].transpose(1, 2).unsqueeze(-1))
         tape.put("read", y[..., shown].transpose(1, 2).unsqueeze(-1))

@@ -20,6 +20,7 @@ from models.layers import Linear, Module, RMSNorm, Rotary, ShortConv
 from models.mixers.delta import record
 from models.ops import recurrence
 from models.tape import Tape
+from models.traits import Recurrence
 
 
 class RetentionState(NamedTuple):
@@ -36,6 +37,7 @@ class Retention(Module):
     label = "ret"
     family = "linear"
     stochastic = False
+    recurrence = Recurrence("fixed", gate=True)
 
     def __init__(
         self, width: int, *, heads: int, head_dim: int, conv: int = 4, log_decay: Tensor | None = None

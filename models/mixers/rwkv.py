@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from models.layers import Linear, Module
 from models.ops import recurrence
 from models.tape import Tape
+from models.traits import Recurrence
 
 STRONGEST = 5.0  # exp(−exp(5)) is zero in float32: no decay needs a larger exponent, and none overflows
 EPS = 64e-5  # of the norm: 1e-5 for a read divided by 8, as published
@@ -70,6 +71,7 @@ class RWKV5(Module):
     label = "rwkv5"
     family = "recurrent"
     stochastic = False
+    recurrence = Recurrence("fixed-channel", early=True, conv=True, gate=True)
     slopes: tuple[float, ...] = (0.5, 1.0, 1.0, 0.5)  # of the first shares, for r, k, v, g
 
     def __init__(self, width: int, *, heads: int, head_dim: int, layer: int = 0, layers: int = 1) -> None:
@@ -130,6 +132,7 @@ class RWKV6(RWKV5):
     """
 
     label = "rwkv6"
+    recurrence = Recurrence("channel", early=True, conv=True, gate=True)
     slopes = (0.5, 1.0, 1.0, 0.5, 1.0)  # and for w
 
     def __init__(

@@ -12,6 +12,7 @@ Paper: Peng et al. 2023, RWKV (2305.13048).
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 from models.layers import Linear, Module
 from models.mixers.rwkv import STRONGEST, blended_weight, earlier, memory_dtype, shares
 from models.tape import Tape
+from models.traits import Recurrence
 
-CHUNK = 16  # tokens that see one another directly; the work grows with it, the number of operations shrinks
+GROUPS = 4  # channels are shown in so many groups, one map a group
 
 
 class Sums(NamedTuple):
@@ -45,8 +47,13 @@ class RWKV4State(NamedTuple):
 
     @property
     def memory(self) -> Tensor:
-        """What the channels remember: their weighted averages so far, [B,E,1,1]."""
-        return self.sums.average[..., None, None]
+        """What the channels remember: their weighted averages so far, as four small matrices [B,4,·,·]."""
+        return grouped(self.sums.average)
+
+
+def grouped(x: Tensor) -> Tensor:
+    """Numbers of all channels [...,E] as four matrices of consecutive channels, [...,4,E/16,4] or [...,4,E/4,1]."""
+    return x.unflatten(-1, (GROUPS, -1, 4 if x.shape[-1] % 16 == 0 else 1))
 
 
 def weights(k: Tensor, rate: Tensor, bonus: Tensor, past: Sums) -> tuple[Tensor, Tensor]:
@@ -76,13 +83,55 @@ def advance(k: Tensor, v: Tensor, rate: Tensor, past: Sums) -> Sums:
 
 
 def parallel(k: Tensor, v: Tensor, rate: Tensor, bonus: Tensor, past: Sums) -> tuple[Tensor, Sums]:
-    """k, v [B,T,E] -> what is read [B,T,E], and the sums after the last token. Chunk by chunk."""
-    outs = []
-    for keys, values in zip(k.split(CHUNK, 1), v.split(CHUNK, 1), strict=True):
-        share, kept = weights(keys, rate, bonus, past)
-        outs.append((share * values[:, None]).sum(2) + kept * past.numerator[:, None])
-        past = advance(keys, values, rate, past)
-    return torch.cat(outs, 1), past
+    """k, v [B,T,E] -> what is read [B,T,E], and the sums after the last token.
+
+    m after every token comes first, for all of them at once; then every decay and every write is known, and the two
+    sums are walked side by side: lanes of tokens in step, then from lane to lane, as in models.ops.scan.
+    """
+    length = k.shape[1]
+    tops = highest(k, rate, past.largest)  # [B,T+1,E], from before the first token on
+    write, fresh = (k - tops[:, 1:]).exp(), torch.stack((v, torch.ones_like(v)), 2)  # [B,T,E], [B,T,2,E]
+    before, last = _walk(write.unsqueeze(2) * fresh, tops, rate, torch.stack(past[:2], 1))
+    own = k + bonus
+    top = torch.maximum(tops[:, :-1], own)
+    kept, share = (tops[:, :-1] - top).exp().unsqueeze(2), (own - top).exp().unsqueeze(2)
+    above, below = torch.addcmul(before * kept, share, fresh).unbind(2)
+    return above / below, Sums(last[:, 0], last[:, 1], tops[:, length])
+
+
+@torch.no_grad()
+def highest(k: Tensor, rate: Tensor, largest: Tensor) -> Tensor:
+    """m [B,T+1,E]: m_0 = largest, m_t = max(m_{t-1} − w, k_t). It cancels from what is read: no gradient needs it."""
+    wide = torch.float32 if k.device.type == "mps" else torch.float64  # long sums are subtracted again
+    age = torch.arange(k.shape[1] + 1, device=k.device, dtype=wide).unsqueeze(1) * rate.to(wide)  # [T+1,E]
+    exponents = torch.cat((largest.unsqueeze(1), k), 1).to(wide)
+    return ((exponents + age).cummax(1).values - age).to(k.dtype)
+
+
+def _walk(writes: Tensor, tops: Tensor, rate: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """S_t = e^{m_{t-1} − w − m_t} S_{t-1} + writes_t: S before every token [B,T,2,E], and the last one [B,2,E]."""
+    length = writes.shape[1]
+    count = max(1, math.isqrt(length))
+    size = -(-length // count)  # tokens in a lane
+    missing = count * size - length
+    decays = ((tops[:, :-1] - tops[:, 1:]) - rate).exp().unsqueeze(2)  # [B,T,1,E]
+    if missing:  # tokens that write nothing
+        writes, decays = (F.pad(y, (0, 0, 0, 0, 0, missing), value=w) for y, w in ((writes, 0.0), (decays, 1.0)))
+    steps = list(zip(*(y.unflatten(1, (-1, size)).unbind(2) for y in (decays, writes)), strict=True))  # [B,n,1|2,E]
+    sums, kept = torch.zeros_like(steps[0][1]), torch.ones_like(steps[0][0])
+    sums_before, kept_before = [], []
+    for decay, write in steps:
+        sums_before.append(sums)
+        kept_before.append(kept)
+        sums, kept = torch.addcmul(write, decay, sums), kept * decay
+    entering = []
+    for left, gone in zip(sums.unbind(1), kept.unbind(1), strict=True):
+        entering.append(start)
+        start = torch.addcmul(left, gone, start)
+    before = torch.addcmul(
+        torch.stack(sums_before, 2), torch.stack(kept_before, 2), torch.stack(entering, 1).unsqueeze(2)
+    )
+    return before.flatten(1, 2)[:, :length], start
 
 
 class RWKV4(Module):
@@ -91,6 +140,7 @@ class RWKV4(Module):
     label = "rwkv4"
     family = "recurrent"
     stochastic = True
+    recurrence = Recurrence("fixed-channel", normaliser=True, early=True, conv=True, gate=True)
 
     def __init__(self, width: int, *, channels: int | None = None, layer: int = 0, layers: int = 1) -> None:
         super().__init__()
@@ -137,18 +187,26 @@ class RWKV4(Module):
         sums = Sums(torch.addcmul(kept * above, share, v), torch.addcmul(share, kept, below), top)
         return F.linear(r.sigmoid() * read, self.out.weight), RWKV4State(sums, x)
 
+    @property
+    def shown(self) -> range:  # type: ignore[override]
+        """The channels whose maps are shown, evenly spread."""
+        part = self.channels // GROUPS
+        return range(part // 2, self.channels, part)
+
     @torch.no_grad()
     def _record(self, tape: Tape, k: Tensor, v: Tensor, read: Tensor, past: Sums) -> None:
-        """One mixing matrix, one remembered number, one decay and one write a channel."""
-        rate, bonus = self.decay.clamp(max=STRONGEST).exp().to(k.dtype), self.bonus.to(k.dtype)
-        tape.put("mix", weights(k, rate, bonus, past)[0].permute(0, 3, 1, 2))  # [B,E,T,T]
-        tape.put("values", v.mT.unsqueeze(-1))  # [B,E,T,1]
-        tape.put("read", read.mT.unsqueeze(-1))
+        """Every channel mixes tokens in its own way: the maps are those of four channels; states are of all."""
+        rate, bonus, some = self.decay.clamp(max=STRONGEST).exp().to(k.dtype), self.bonus.to(k.dtype), [*self.shown]
+        sums = Sums(*(y[:, some] for y in past))
+        tape.put("mix", weights(k[..., some], rate[some], bonus[some], sums)[0].permute(0, 3, 1, 2))  # [B,4,T,T]
+        tape.put("values", v[..., some].mT.unsqueeze(-1))  # [B,4,T,1]
+        tape.put("read", read[..., some].mT.unsqueeze(-1))
         averages, writes = [], []
         for key, value in zip(k.split(1, 1), v.split(1, 1), strict=True):
             past = advance(key, value, rate, past)
             averages.append(past.average)
             writes.append((key[:, 0] - past.largest).exp() / past.denominator)  # the token's share in the average
-        tape.put("states", torch.stack(averages, 2)[..., None, None])  # [B,E,T,1,1]
-        tape.put("decay", (-rate).exp()[:, None].expand(len(k), -1, k.shape[1]))
-        tape.put("write", torch.stack(writes, 2))
+        tape.put("states", grouped(torch.stack(averages, 1)).transpose(1, 2))  # [B,4,T,·,·]
+        kept = (-rate).exp().view(GROUPS, -1).mean(-1)
+        tape.put("decay", kept[None, :, None].expand(len(k), -1, k.shape[1]))
+        tape.put("write", torch.stack(writes, 2).unflatten(1, (GROUPS, -1)).mean(2))

@@ -23,6 +23,7 @@ from models.layers import Linear, Module
 from models.mixers.rwkv import EPS, HeadNorm, RWKVState, blended_weight, earlier, memory_dtype, shares
 from models.ops import dplr
 from models.tape import Tape
+from models.traits import Recurrence
 
 FASTEST = -math.exp(-0.5)  # log of the strongest decay: a channel keeps at least 0.545 of itself
 
@@ -45,6 +46,7 @@ class RWKV7(Module):
     label = "rwkv7"
     family = "recurrent"
     stochastic = False
+    recurrence = Recurrence("channel", erase=True, conv=True, gate=True)
 
     def __init__(
         self, width: int, *, heads: int, head_dim: int, layer: int = 0, layers: int = 1, rank: int = 16

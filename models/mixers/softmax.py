@@ -7,6 +7,8 @@ Papers: Vaswani et al. 2017 (1706.03762); GQA 2305.13245; sliding window 2004.05
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -120,9 +122,9 @@ class SoftmaxAttention(Module):
         kv_heads: int | None = None,
         window: int | None = None,
         rotary: float = 1.0,
-        base: float = 10_000.0,
+        scale: float | None = None,
         gated: bool = False,
-        qk_norm: bool = False,
+        qk_norm: bool | Literal["all heads"] = False,
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads or heads, head_dim
@@ -132,9 +134,12 @@ class SoftmaxAttention(Module):
         # rows: query heads, key heads, value heads, then the gate's heads
         self.qkv = Linear(width, (heads * (2 if gated else 1) + 2 * self.kv_heads) * head_dim, bias=False)
         self.out = Linear(heads * head_dim, width, bias=False)
-        self.q_norm = RMSNorm(head_dim) if qk_norm else None
-        self.k_norm = RMSNorm(head_dim) if qk_norm else None
-        self.rotary = Rotary(head_dim, int(head_dim * rotary), base)
+        # Queries and keys are normalised head by head, or over the channels of all heads together (MiniMax-M2).
+        self.spans = (1, 1) if qk_norm != "all heads" else (heads, self.kv_heads)
+        self.q_norm = RMSNorm(self.spans[0] * head_dim) if qk_norm else None
+        self.k_norm = RMSNorm(self.spans[1] * head_dim) if qk_norm else None
+        self.rotary = Rotary(head_dim, int(head_dim * rotary))
+        self.scale = scale  # None: 1/√K
 
     @property
     def label(self) -> str:
@@ -143,6 +148,10 @@ class SoftmaxAttention(Module):
     @property
     def family(self) -> str:
         return "attention" if self.window is None else "local"
+
+    @property
+    def cached(self) -> int:  # type: ignore[override]
+        return 0 if self.window is not None else 2 * self.kv_heads * self.head_dim
 
     def init_state(self, batch_size: int) -> KVCache:
         empty = self.qkv.weight.new_zeros(batch_size, self.kv_heads, 0, self.head_dim)
@@ -155,14 +164,18 @@ class SoftmaxAttention(Module):
         mixed = self.heads + self.kv_heads
         qk, v = rows[:, :, :mixed], rows[:, :, mixed : mixed + self.kv_heads]
         if self.q_norm is not None and self.k_norm is not None:
-            qk = torch.cat([self.q_norm(qk[:, :, : self.heads]), self.k_norm(qk[:, :, self.heads :])], 2)
+            q, k = qk.split_with_sizes((self.heads, self.kv_heads), 2)
+            if self.spans[0] > 1:
+                q, k = q.flatten(2).unsqueeze(2), k.flatten(2).unsqueeze(2)
+            q, k = self.q_norm(q), self.k_norm(k)
+            qk = torch.cat([q.reshape(batch, length, self.heads, -1), k.reshape(batch, length, self.kv_heads, -1)], 2)
         if self.rotary.dims:
             qk = self.rotary(qk, state.seen)
         qk = qk.transpose(1, 2)  # [B,H+Hkv,T,K]
         q, k = qk[:, : self.heads], qk[:, self.heads :]
         cache = state.append(k, v.transpose(1, 2))
         keys, values = cache.keys.contiguous(), cache.values.contiguous()  # a copy only after single tokens
-        read = attention(q, keys, values, mask=self.mask, materialise=self.materialise, tape=tape)
+        read = attention(q, keys, values, mask=self.mask, scale=self.scale, materialise=self.materialise, tape=tape)
         if tape is not None:
             tape.put("keys", k)
         read = read.transpose(1, 2)  # [B,T,H,K]
@@ -178,11 +191,14 @@ class SoftmaxAttention(Module):
             rows, gate = rows.split_with_sizes((heads + 2 * kv_heads, heads), 1)
         if self.q_norm is not None and self.k_norm is not None:
             q, k, v = rows.split_with_sizes((heads, kv_heads, kv_heads), 1)
-            rows = torch.cat((self.q_norm.step(q), self.k_norm.step(k), v), 1)
+            if self.spans[0] > 1:
+                q, k = q.flatten(1).unsqueeze(1), k.flatten(1).unsqueeze(1)
+            q, k = self.q_norm.step(q), self.k_norm.step(k)
+            rows = torch.cat((q.view(batch, heads, -1), k.view(batch, kv_heads, -1), v), 1)
         rows = self.rotary.step(rows, state.seen, heads, kv_heads)
         q, kv = rows.split_with_sizes((heads, 2 * kv_heads), 1)
         cache = state.push(kv)
-        read = cache.read(q)
+        read = cache.read(q if self.scale is None else q * (self.scale * self.head_dim**0.5))
         if self.gated:
             read = read * gate.sigmoid().view(batch, -1)
         y = F.linear(read, self.out.weight)

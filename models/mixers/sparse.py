@@ -85,11 +85,12 @@ class SparseAttention(Module):
         q_n, q_r, rows, source = self.core.project(x, seen)
         q_i, w_i, k_i = self.index(x, source, seen)
         state = SparseState(state.latents.append(rows), state.index_keys.append(k_i))
-        reads, maps, lesson = [], [], x.new_zeros(())
+        reads, maps, indexed, lesson = [], [], [], x.new_zeros(())
         for start in range(0, length, BLOCK):
             part = slice(start, min(start + BLOCK, length))
             past = seen + part.stop
-            chosen, scores = self.choose(q_i[:, part], w_i[:, part], state.index_keys.rows[:, :past])
+            every = self.scores(q_i[:, part], w_i[:, part], state.index_keys.rows[:, :past])
+            chosen, scores = self.choose(every)
             read, weight = self.read(q_n[:, part], q_r[:, part], state.latents.rows[:, :past], chosen, scores)
             reads.append(read)
             if scores.requires_grad:
@@ -97,8 +98,11 @@ class SparseAttention(Module):
             if tape is not None and tape.wants("mix"):
                 spread = weight.new_zeros(*weight.shape[:3], seen + length)
                 maps.append(spread.scatter(3, chosen.unsqueeze(2).expand_as(weight), weight))
+                indexed.append(F.pad(every, (0, seen + length - past), value=-torch.inf))
         read = torch.cat(reads, 1)  # [B,T,H,K]
         if tape is not None:
+            if indexed:
+                tape.put("index", torch.cat(indexed, 1))
             self._record(tape, maps, read, rows, state.latents.rows)
         if lesson.requires_grad:
             read = _Joined.apply(read, lesson / (len(x) * length))
@@ -112,21 +116,25 @@ class SparseAttention(Module):
         state = SparseState(state.latents.push(row), state.index_keys.push(k_i.squeeze(1)))
         rows = state.latents.rows
         if seen >= self.keep:
-            chosen, _ = self.choose(q_i, w_i, state.index_keys.rows)
+            chosen, _ = self.choose(self.scores(q_i, w_i, state.index_keys.rows))
             rows = rows.gather(1, chosen.reshape(batch, -1, 1).expand(-1, -1, core.cached))
         read, _ = core.absorbed(q_n, q_r, rows)
         return F.linear(read.reshape(batch, -1), core.out.weight), state
 
-    def choose(self, q: Tensor, weight: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens to read and their scores [B,T,k], k <= keep; a score of −inf: a later token, not to be read.
+    def scores(self, q: Tensor, weight: Tensor, keys: Tensor) -> Tensor:
+        """I [B,T,S] of q [B,T,H_I,K_I], weight [B,T,H_I], keys [B,S,K_I]; −inf at later tokens.
 
-        q [B,T,H_I,K_I], weight [B,T,H_I], keys [B,S,K_I]; the queries are the last T of the S positions.
+        The queries are the last T of the S positions.
         """
         batch, length, heads, _ = q.shape
         hits = torch.bmm(q.reshape(batch, length * heads, -1), keys.mT).relu().view(batch, length, heads, -1)
         scores = torch.matmul(weight.unsqueeze(2), hits).squeeze(2)  # [B,T,S]
         if length > 1:
             scores = scores.masked_fill(~allowed(CAUSAL, length, keys.shape[1], q.device), -torch.inf)
+        return scores
+
+    def choose(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens to read of scores [B,T,S], and their scores [B,T,k], k <= keep; −inf: a later token, not read."""
         chosen = latest_best(scores, self.keep)
         return chosen, scores.gather(2, chosen)
 

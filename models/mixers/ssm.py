@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from models.layers import Linear, Module, ShortConv
 from models.ops import lti
 from models.tape import Tape
+from models.traits import Recurrence
 
 GROUPS = 4  # the state is kept and shown as so many matrices of E/4 channels
 
@@ -149,6 +150,7 @@ class S4D(Module):
     label = "s4d"
     family = "ssm"
     stochastic = False
+    recurrence = Recurrence("fixed-channel")
     kind: type[Diagonal] | type[LowRank] = Diagonal
 
     def __init__(self, width: int, *, state_size: int = 16) -> None:
@@ -176,11 +178,15 @@ class S4D(Module):
         y = F.gelu(torch.addcmul(y, x, self.system.D))
         return F.glu(F.linear(y, self.out.weight, self.out.bias)), SSMState(memory.view(state.memory.shape))
 
+    @property
+    def shown(self) -> range:  # type: ignore[override]
+        """The channels whose maps are shown."""
+        return range(self.width // GROUPS // 2, self.width, self.width // GROUPS)
+
     def _record(self, tape: Tape, x: Tensor, y: Tensor, memory: Tensor) -> None:
         """Every channel is a filter of its own: the maps are those of four channels spread evenly over D."""
         batch, length = x.shape[:2]
-        part = self.width // GROUPS
-        shown = slice(part // 2, None, part)
+        shown = [*self.shown]
         kernel = self.system.kernels(length).filter[shown].clone()
         kernel[:, 0] += self.system.D[shown]
         tape.put("mix", lti.toeplitz(kernel).expand(batch, -1, -1, -1))
@@ -221,6 +227,7 @@ class H3(Module):
     label = "h3"
     family = "ssm"
     stochastic = False
+    recurrence = Recurrence("fixed-channel", conv=True)
 
     def __init__(self, width: int, *, heads: int, head_dim: int, state_size: int = 4, shift: int = 4) -> None:
         super().__init__()

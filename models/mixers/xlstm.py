@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from models.layers import Linear, Module, ShortConv, scalar
 from models.ops import recurrence, slstm
-from models.tape import Tape
+from models.tape import JACOBIAN_UP_TO, Tape
+from models.traits import Recurrence
 
 CAP = 15.0
 EPS = 1e-6
@@ -81,6 +82,7 @@ class MLSTM(Module):
     label = "mlstm"
     family = "recurrent"
     stochastic = False
+    recurrence = Recurrence("scalar", normaliser=True, conv=True, gate=True)
 
     def __init__(self, width: int, *, heads: int, key_dim: int, value_dim: int, conv: int = 4) -> None:
         super().__init__()
@@ -161,7 +163,9 @@ class SLSTM(Module):
 
     label = "slstm"
     family = "recurrent"
+    maps = False  # its gates hear its own output: see the tape's jacobian
     stochastic = False
+    recurrence = Recurrence("channel", normaliser=True, conv=True, gate=True)
 
     def __init__(self, width: int, *, heads: int, conv: int = 4) -> None:
         super().__init__()
@@ -185,6 +189,8 @@ class SLSTM(Module):
     def forward(self, x: Tensor, state: SLSTMState, tape: Tape | None = None) -> tuple[Tensor, SLSTMState]:
         fed, tail = self.fed(x, state.conv)
         h, memory = slstm.parallel(fed, self.recurrent, state.memory)
+        if tape is not None and tape.wants("jacobian") and x.shape[1] <= JACOBIAN_UP_TO:
+            tape.put("jacobian", slstm.jacobian(fed, self.recurrent, state.memory))
         if tape is not None and tape.wants("states"):  # no "mix": there is none
             states, share = slstm.history(fed, self.recurrent, state.memory)
             tape.put("states", states)
@@ -212,12 +218,3 @@ class SLSTM(Module):
         cell = F.linear(x, self.cell.weight, self.cell.bias).view(shape)
         h, memory = slstm.step(torch.cat((gates, cell), 2), self.recurrent, state.memory)
         return self.norm.step(h.flatten(1)), SLSTMState(memory, tail)
-
-    def jacobian(self, x: Tensor) -> Tensor:
-        """|∂h_t / ∂x_s| [B,H,T,T] of a short text x [B,T,D] from an empty state; h before its norm."""
-
-        def run(x: Tensor) -> Tensor:
-            start = self.init_state(len(x))
-            return slstm.parallel(self.fed(x, start.conv)[0], self.recurrent.detach(), start.memory)[0]
-
-        return slstm.jacobian(x, run)

@@ -1,4 +1,4 @@
-"""`python -m playground.bench engines|decode|page --json FILE`: ratios within one run, with machine and versions."""
+"""`python -m playground.bench engines|prefill|train|decode|page --json FILE`: ratios, with machine and versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-KINDS = ("engines", "decode", "page")
+KINDS = ("engines", "prefill", "train", "decode", "page")
+CHOOSING = ("prefill", "train", "decode")  # benches that go over the zoo
 PACKAGES = ("torch", "transformers", "fla-core", "gradio", "numpy")
 
 
@@ -53,21 +54,54 @@ def _processor() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--json", type=Path, help="where to write the result; printed otherwise")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+    options = _parser().parse_args()
     torch.set_num_threads(options.threads)
-    result = importlib.import_module(f"playground.bench.{options.kind}").run(options.threads)
+    bench = importlib.import_module(f"playground.bench.{options.kind}")
+    chosen: dict[str, Any] = {}
+    if options.kind in CHOOSING:
+        unknown = sorted(set(options.only) - set(bench.NAMES))
+        if unknown:
+            raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(bench.NAMES)}")
+        given = {"only": options.only, "lengths": options.lengths, "seconds": options.seconds}
+        chosen = {name: value for name, value in given.items() if value} | {"report": _report}
+    result = bench.run(options.threads, **chosen)
     text = json.dumps({"bench": options.kind, **provenance(options.threads), **result}, indent=1)
     if options.json:
         options.json.write_text(text + "\n")
-    for case in result.get("cases", []):
-        ratio = f"{case['ratio']:6.2f}x (to reach {case['target']}x)" if "ratio" in case else ""
-        print(f"{case['name']:40} {case.get('ours_ms', float('nan')):9.3f} ms  {ratio}")
+    for case in [] if chosen else result.get("cases", []):
+        print(_line(case))
     if not options.json:
         print(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m playground.bench", description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="BENCH")
+    for kind in KINDS:
+        about = (Path(__file__).parent / f"{kind}.py").read_text().split('"""')[1]
+        part = kinds.add_parser(
+            kind, help=about.split("\n")[0], description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        part.add_argument("--json", type=Path, help="where to write the result; printed otherwise")
+        part.add_argument("--threads", type=int, default=1)
+        if kind in CHOOSING:
+            part.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these cases alone")
+            part.add_argument("--lengths", nargs="+", type=int, metavar="N", help="tokens of a prompt")
+            part.add_argument("--seconds", type=float, help="about how long each case may take")
+    return parser
+
+
+def _report(case: dict[str, Any]) -> None:
+    print(_line(case), flush=True)
+
+
+def _line(case: dict[str, Any]) -> str:
+    name = f"{case['name']}, {case['length']}" if "length" in case else case["name"]
+    line = f"{name:40} {case.get('ours_ms', float('nan')):9.3f} ms"
+    if not isinstance(case.get("ratio"), float):
+        return line
+    spread = f" [{case['ratio_p10']:.2f}, {case['ratio_p90']:.2f}]" if "ratio_p10" in case else ""
+    return f"{line} against {case['reference_ms']:9.3f} ms {case['ratio']:6.2f}x{spread} (to reach {case['target']}x)"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import gradio as gr
 from models.zoo import ZOO
 from playground.request import FIELDS, HOW_MANY, Request
 from playground.ui.components import call
-from playground.ui.streams import UNSET, Produce, Runs, handler, stopper
+from playground.ui.streams import UNSET, Compute, Produce, Runs, answerer, handler, stopper
 
 Labelled = list[tuple[str, Any]]
 
@@ -24,8 +24,7 @@ def architecture_picker(page: str) -> gr.Dropdown:
     return gr.Dropdown(
         [(name, id) for id, name in chip_names().items()],
         value=list(Request(page=page).architectures),
-        multiselect=True,
-        max_choices=most,
+        multiselect=True,  # without a limit of Gradio's, which would close the list: `fitted` makes room instead
         label=f"Architectures ({least} to {most})",
         elem_classes="shell-architectures",
         filterable=True,
@@ -82,9 +81,32 @@ def wire(page: Page, produce: Produce, runs: Runs, web: Path) -> None:
     asked = page.stop.click(stopper(name, runs), js=call(web, "stopping", name), **quiet)
     asked.then(None, js=call(web, "ended", name), cancels=[running], **quiet)
     page.copy.click(None, js=call(web, "copyLink", name), **quiet)
+    if "architectures" in page.controls:
+        picker, most = page.controls["architectures"], HOW_MANY[name][1]
+        picker.input(None, picker, picker, js=call(web, "fitted", str(most), values=True), **quiet)
     for control in page.controls.values():
         if control.visible:
             control.input(None, js=call(web, "changed", name), **quiet)
+
+
+def wire_quick(page: Page, compute: Compute, web: Path) -> None:
+    """Run answers at once: no queue (which polls), nothing to stop."""
+    name = page.name
+    assert tuple(page.controls) == FIELDS[name]
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+    ran = gr.on(
+        [page.run.click],
+        answerer(name, compute),
+        inputs_kwargs=page.controls,
+        outputs=page.view,
+        api_name=name,
+        api_description=f"Run the {name} page; the value is the whole payload.",
+        js=call(web, "start", name, values=True),
+        preprocess=False,
+        **quiet,
+    )
+    ran.success(None, js=call(web, "ended", name), api_visibility="private", **quiet)
+    ran.failure(None, js=call(web, "ended", name), api_visibility="private", **quiet)
 
 
 def restored(request: Request, page: Page) -> dict[Any, Any]:

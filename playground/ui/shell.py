@@ -17,9 +17,9 @@ from models.zoo import ZOO
 from playground.measure import default_device, describe_device, prepare
 from playground.request import FIELDS, PAGE_KEY, PAGES, Request
 from playground.run import warm
-from playground.ui import compare_page, scaling_page
+from playground.ui import compare_page, family_page, scaling_page
 from playground.ui.components import call, view
-from playground.ui.controls import Page, chip_names, restored, wire
+from playground.ui.controls import Page, chip_names, restored, wire, wire_quick
 from playground.ui.files import Served, url
 from playground.ui.streams import Runs
 from playground.ui.theme import build_theme
@@ -36,7 +36,10 @@ def header_value(problems: list[str] | None = None) -> dict[str, Any]:
         "title": TITLE,
         "pages": PAGES,
         "device": describe_device(),
-        "chips": {names[id]: {"id": id, "family": entry.family, "summary": entry.summary} for id, entry in ZOO.items()},
+        "chips": {
+            names[id]: {"id": id, "family": entry.family, "family_name": entry.family_name, "summary": entry.summary}
+            for id, entry in ZOO.items()
+        },
         "defaults": {name: getattr(default, name) for name in ("layer", "head", "t", "s")},
         "fields": FIELDS,
         "example": compare_page.EXAMPLE,
@@ -53,11 +56,24 @@ def build(served: Served) -> gr.Blocks:
             compare = compare_page.build(served.web)
         with gr.Column(elem_id="page-scaling", elem_classes="shell-page"):
             scaling = scaling_page.build(served.web, gpu=gpu)
+        with gr.Column(elem_id="page-family", elem_classes="shell-page"):
+            family = family_page.build(served.web)
         wire(compare, compare_page.produce(served.blobs), runs, served.web)
         wire(scaling, scaling_page.produce, runs, served.web)
-        _open_links(app, header, {"compare": compare, "scaling": scaling}, gpu, served.web)
+        wire_quick(family, family_page.answer, served.web)
+        _open_in_compare(compare, served.web)
+        _open_links(app, header, {"compare": compare, "scaling": scaling, "family": family}, gpu, served.web)
     app.queue(max_size=QUEUE, default_concurrency_limit=8)
     return app
+
+
+def _open_in_compare(compare: Page, web: Path) -> None:
+    """What the browser presses to compare the architectures that somebody chose on another page."""
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    with gr.Row(elem_classes="shell-unseen"):
+        button = gr.Button("Open in Compare", elem_id="open-compare")
+    taken = button.click(None, None, compare.controls["architectures"], js=call(web, "chosenElsewhere"), **quiet)
+    taken.then(None, js=call(web, "runChosen"), **quiet)
 
 
 def _open_links(app: gr.Blocks, header: gr.HTML, pages: dict[str, Page], gpu: bool, web: Path) -> None:

@@ -15,6 +15,7 @@ from playground.request import FIELDS, Request
 
 # (request, stopped) -> payloads; the last one is the result
 Produce = Callable[[Request, Callable[[], bool]], Iterator[dict[str, Any]]]
+Compute = Callable[[Request], dict[str, Any]]
 PAUSE_S = 0.1  # at most ten payloads a second reach the browser
 STOP_WAIT_S = 5.0
 UNSET = -1  # a position that the person did not choose (a control cannot hold None for the API)
@@ -66,7 +67,8 @@ class Runs:
 def read_controls(page: str, values: dict[str, Any]) -> Request:
     """The page's control values as a Request; a wrong one is a gr.Error with the sentence."""
     chosen = dict(values)
-    chosen["architectures"] = tuple(chosen["architectures"] or ())
+    if "architectures" in FIELDS[page]:
+        chosen["architectures"] = tuple(chosen["architectures"] or ())
     for name in FIELDS[page]:
         value = chosen[name]
         if isinstance(value, float) and value.is_integer():
@@ -114,6 +116,19 @@ def handler(page: str, produce: Produce, runs: Runs) -> Callable[..., Iterator[d
             yield from stream(produce, wanted, run)
         finally:
             runs.end(session, page, run)
+
+    return run_page
+
+
+def answerer(page: str, compute: Compute) -> Callable[..., dict[str, Any]]:
+    """The plain function behind a page whose runs take a few milliseconds; keyword arguments as for `handler`."""
+
+    def run_page(**values: Any) -> dict[str, Any]:
+        wanted = read_controls(page, values)
+        try:
+            return compute(wanted) | {"query": wanted.to_query()}
+        except ValueError as error:
+            raise told(error) from error
 
     return run_page
 

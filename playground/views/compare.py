@@ -8,22 +8,20 @@ is uint8 on a signed square-root scale, whose range is the largest entry over al
 
 from __future__ import annotations
 
-import gzip
-import weakref
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from models.tape import JACOBIAN_UP_TO
 from models.tasks.prompts import Question
 from models.zoo import ZOO, build
+from playground.oracles import agreement
 from playground.request import SCENARIOS
 from playground.run import Column, Comparison, Cost, Spread
-from playground.trace import Array, LayerTrace, Trace
+from playground.trace import LayerTrace
+from playground.views.memory import memory
+from playground.views.pack import Blobs, pack
 
 SHOWN = 6  # answers listed, the last ones
-Blobs = dict[str, bytes]
-_packed: weakref.WeakKeyDictionary[LayerTrace, tuple[bytes, bytes, float]] = weakref.WeakKeyDictionary()
 
 LOOK = {
     "phonebook": "Row {t} asks for a number given {distance} tokens earlier. Who still reaches column {s}?",
@@ -70,7 +68,7 @@ def payload(comparison: Comparison) -> tuple[dict[str, Any], Blobs]:
         "scenario_name": SCENARIOS[request.scenario],
         "n": len(prompt.words),
         "layers": max(len(ZOO[id].pattern) for id in request.architectures),
-        "heads": 4,
+        "heads": max(most_heads(id) for id in request.architectures),
         "prompt": {
             "tokens": list(prompt.words),
             "groups": [list(group) for group in prompt.groups],
@@ -98,7 +96,7 @@ def _view(comparison: Comparison, target: Question) -> dict[str, Any]:
 
 def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[str, Any]:
     entry = ZOO[column.id]
-    title = "Does not fit in memory" if "memory" in column.error else "Could not run"
+    title, proof = "Does not fit in memory" if "memory" in column.error else "Could not run", agreement(entry.id)
     head = {
         "id": entry.id,
         "name": entry.name,
@@ -107,6 +105,7 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
         "family_name": entry.family_name + (f" {entry.ratio}" if entry.ratio else ""),
         "summary": entry.summary,
         "paper": f"{entry.paper}, {entry.year}.",
+        "oracle": None if proof is None else {"error": proof.error, "text": proof.sentence},
         "status": column.status,
         "error": {"title": title, "text": column.error} if column.error else None,
     }
@@ -134,7 +133,7 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
             if a.t in rows
         ],
         "maps": [_map(trace.id, index, layer, blobs) for index, layer in enumerate(trace.layers)],
-        "memory": _memory(trace, blobs),
+        "memory": memory(trace, blobs),
         "cost": None if column.cost is None else _cost(column.cost),
     }
 
@@ -150,102 +149,37 @@ def _strip(layer: LayerTrace) -> dict[str, Any]:
 
 
 def _map(id: str, index: int, layer: LayerTrace, blobs: Blobs) -> dict[str, Any]:
+    if layer.mix is None:
+        return {"blob": "", "heads": 1, "badge": {"kind": "none", "why": _why_none(layer)}}
     name = f"{id}-map-{index}.gz"
-    blobs[name] = _pack(layer)[0]
+    blobs[name] = pack(layer)[0]
+    exact = layer.kind != "jacobian"
     return {
         "blob": name,
         "heads": layer.mix.shape[0],
-        "kind": "stochastic" if layer.stochastic else "signed",
-        "range": [0.0 if layer.stochastic else -1.0, 1.0],
+        "names": list(layer.names),
+        "kind": layer.kind,
+        "range": [-1.0 if layer.kind == "signed" else 0.0, 1.0],
         "window": layer.window,
         "badge": {
-            "kind": "exact",
+            "kind": "exact" if exact else "jacobian",
             "residual": layer.residual,
-            "why": "" if layer.states is None else "after the layer's short convolution, before its gate",
+            "why": layer.place if exact else "no mixing matrix exists: how far a push on token s moves what t reads",
         },
     }
 
 
-def _pack(layer: LayerTrace) -> tuple[bytes, bytes, float]:
-    """(map, states, range of the states), packed once: every snapshot of a run shows the layer again."""
-    if layer not in _packed:
-        states = (b"", 0.0) if layer.states is None else _packed_states(layer.states)
-        _packed[layer] = (_packed_map(shares(layer)), *states)
-    return _packed[layer]
-
-
-def shares(layer: LayerTrace) -> Array:
-    """The matrix [H,T,T] as it is shown: each entry of a signed one divided by its row's total magnitude."""
-    if layer.stochastic:
-        return layer.mix
-    return layer.mix / np.abs(layer.mix).sum(-1, keepdims=True).clip(1e-30)
-
-
-def _packed_map(mix: Array) -> bytes:
-    rows, columns = np.tril_indices(mix.shape[-1])
-    return gzip.compress(mix[:, rows, columns].astype("<f2").tobytes(), 1, mtime=0)
-
-
-def _packed_states(states: Array) -> tuple[bytes, float]:
-    limit = float(np.abs(states).max()) or 1.0
-    companded = np.sign(states) * np.sqrt(np.abs(states) / limit)
-    return gzip.compress((128 + np.rint(127 * companded)).astype(np.uint8).tobytes(), 1, mtime=0), limit
-
-
-def _memory(trace: Trace, blobs: Blobs) -> dict[str, Any]:
-    layers: list[dict[str, Any]] = []
-    for index, layer in enumerate(trace.layers):
-        if layer.states is None:
-            assert layer.key_norms is not None
-            layers.append(
-                {"kind": "cache", "norms": _list(layer.key_norms), "window": layer.window and layer.window - 1}
-            )
-            continue
-        name = f"{trace.id}-state-{index}.gz"
-        _, blobs[name], limit = _pack(layer)
-        norm = np.sqrt(np.square(layer.states).sum((-1, -2))).T  # [H,T]
-        layers.append(
-            {
-                "kind": "state",
-                "blob": name,
-                "heads": layer.states.shape[1],
-                "rows": layer.states.shape[2],
-                "cols": layer.states.shape[3],
-                "range": limit,
-                "norm": [_list(row) for row in norm],
-                "decay": None if layer.decay is None else [_list(row) for row in layer.decay],
-                "write": None if layer.write is None else [_list(row) for row in layer.write],
-            }
-        )
-    return {"caption": _caption(trace), "law": law(trace.id), "bytes": list(trace.held), "layers": layers}
-
-
-def _list(values: Array) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
-
-
-def _caption(trace: Trace) -> str:
-    states = [layer for layer in trace.layers if layer.states is not None]
-    caches = len(trace.layers) - len(states)
-    if not states:
-        window = trace.layers[0].window
-        return "KV cache, ‖k‖ by layer and token" if window is None else f"KV cache, last {window - 1} tokens"
-    heads, rows, columns = states[0].states.shape[1:]  # type: ignore[union-attr]
-    if not caches:
-        return f"State, {heads} heads of {rows} × {columns}"
-    return f"{len(states)} {states[0].mixer} states, then {caches} KV cache{'s' if caches > 1 else ''}"
+def _why_none(layer: LayerTrace) -> str:
+    if not layer.mixer:
+        return "This layer is a feed-forward alone: it mixes no tokens."
+    return f"Its gates hear its own output: no matrix exists. Up to {JACOBIAN_UP_TO} tokens a Jacobian is shown."
 
 
 @lru_cache(maxsize=64)
-def law(id: str) -> str:
-    """How the state grows, in words, computed from the shapes of the model's layers."""
-    mixers = [block.mixer for block in build(id).layers]
-    caches = [mixer for mixer in mixers if hasattr(mixer, "kv_heads")]
-    grows = sum(2 * 4 * mixer.kv_heads * mixer.head_dim for mixer in caches if mixer.window is None)
-    if grows:
-        step = f"{grows / 1024:g} KiB a token"
-        return f"+{step}, no end" if len(caches) == len(mixers) else f"state + {step}"
-    return f"stops growing at t {max(mixer.window for mixer in caches) - 2}" if caches else "constant"
+def most_heads(id: str) -> int:
+    """How many maps a layer of the architecture shows at most."""
+    mixers = [block.mixer for block in build(id).layers if block.mixer is not None]
+    return max(len(m.shown) if m.shown is not None else m.heads + hasattr(m, "index_heads") for m in mixers)
 
 
 def _cost(cost: Cost) -> dict[str, Any]:

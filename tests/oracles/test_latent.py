@@ -139,7 +139,7 @@ def test_the_choice_is_that_of_flas_indexer():
     with torch.inference_mode():
         _, _, _, source = ours.core.project(inputs(), 0)
         q, weight, keys = ours.index(inputs(), source, 0)
-        chosen, scores = ours.choose(q, weight, keys)
+        chosen, scores = ours.choose(ours.scores(q, weight, keys))
         theirs = fla_naive.load("dsa/naive.py").naive_dsa_indexer(q, keys, weight, topk=7, activation="relu")
     ours_sorted = chosen.masked_fill(scores.isneginf(), -1).sort(-1).values
     assert torch.equal(ours_sorted, theirs.sort(-1).values)

@@ -1,11 +1,8 @@
 """RWKV's mixers against `transformers` (RWKV-4), flash-linear-attention's references and literal transcriptions.
 
-The references compute in float32. `naive_recurrent_rwkv6` multiplies r by K^-1/2 unless told otherwise,
-`naive_chunk_rwkv6` does not, the DPLR references always do. For RWKV-5, 6 and 7 token shift, gates and norms are
-transcribed token by token in float64, around the literal recurrence and around fla's.
+The references compute in float32. For RWKV-5, 6 and 7 token shift, gates and norms are transcribed token by token in
+float64, around the literal recurrence and around fla's.
 """
-
-import math
 
 import pytest
 import torch
@@ -17,7 +14,7 @@ from models.channelmix import ChannelMix
 from models.mixers.rwkv import RWKV5, RWKV6
 from models.mixers.rwkv4 import RWKV4, Sums, parallel
 from models.mixers.rwkv7 import RWKV7
-from tests.oracles import fla_naive
+from tests.oracles import literal, literal_rwkv
 
 WIDTH, HEADS, DIM, LENGTH, LAYERS = 32, 3, 8, 64, 3
 HALF = 2e-5  # relative, where the reference computes in float32
@@ -137,142 +134,26 @@ def test_a_whole_rwkv4_is_transformers():
 # --- RWKV-5, 6, 7: transcriptions around literal recurrences and fla's ----------------------------------------------
 
 
-def literal(r, k, v, log_w, u):
-    """Finch's recurrence: o = (S + diag(u) k vᵀ)ᵀ r, then S = diag(w) S + k vᵀ."""
-    o = torch.zeros_like(v)
-    for b in range(len(r)):
-        for h in range(HEADS):
-            state = torch.zeros(DIM, DIM, dtype=torch.float64)
-            for t in range(LENGTH):
-                write = torch.outer(k[b, h, t], v[b, h, t])
-                o[b, h, t] = (state + u[h][:, None] * write).t() @ r[b, h, t]
-                state = log_w[b, h, t].exp()[:, None] * state + write
-    return o
-
-
-def fla_recurrent(r, k, v, log_w, u):
-    return fla_naive.load("rwkv6/recurrent_naive.py").naive_recurrent_rwkv6(r, k, v, log_w, u, scale=1.0)[0]
-
-
-def fla_chunked(r, k, v, log_w, u):
-    return fla_naive.load("rwkv6/chunk_naive.py").naive_chunk_rwkv6(r, k, v, log_w, u.float())
-
-
-def by_head(rows):
-    """[B,T][H·K] as lists -> [B,H,T,K]."""
-    return torch.stack([torch.stack(row) for row in rows]).unflatten(-1, (HEADS, DIM)).transpose(1, 2)
-
-
-def normed(o, weight, bias):
-    """GroupNorm of one token's read [H·V], head by head."""
-    heads = o.view(HEADS, DIM)
-    centred = heads - heads.mean(1, keepdim=True)
-    scaled = centred / (centred.square().mean(1, keepdim=True) + 64e-5).sqrt()
-    return scaled.flatten() * weight + bias
-
-
-def eagle_token(p, now, before):
-    r, k, v, g = (p["proj"][i] @ (now + p["mix"][i] * (before - now)) for i in range(4))
-    return r, k, v, g, -torch.exp(p["decay"])
-
-
-def finch_token(p, now, before):
-    """Paper order of the five corrections here: r, k, v, g, w."""
-    base = torch.tanh(p["mix_down.weight"] @ (now + p["mix_base"] * (before - now))).view(5, -1)
-    blends = [now + (p["mix"][i] + base[i] @ p["mix_up"][i]) * (before - now) for i in range(5)]
-    r, k, v, g = (p["proj"][i] @ blends[i] for i in range(4))
-    d = p["decay"] + p["decay_up.weight"] @ torch.tanh(p["decay_down.weight"] @ blends[4])
-    return r, k, v, g, -torch.exp(d)
-
-
-@pytest.mark.parametrize(("core", "tolerance"), [(literal, FULL), (fla_recurrent, HALF), (fla_chunked, HALF)])
-@pytest.mark.parametrize(("make", "token"), [(RWKV5, eagle_token), (RWKV6, finch_token)])
-def test_eagle_and_finch_are_their_equations(make, token, core, tolerance):
-    ours, x = large(make(WIDTH, heads=HEADS, head_dim=DIM)), inputs()
-    p = {name: value.detach() for name, value in ours.named_parameters()}
-    rows = []
-    for b in range(2):
-        before = [torch.zeros(WIDTH, dtype=torch.float64), *x[b, :-1]]
-        rows.append([token(p, now, last) for now, last in zip(x[b], before, strict=True)])
-    r, k, v, _, log_w = (by_head([[seen[i] for seen in row] for row in rows]) for i in range(5))
-    o = core(r, k, v, log_w, p["bonus"]).double().transpose(1, 2).flatten(2)
-    expected = torch.zeros_like(x)
-    for b in range(2):
-        for t in range(LENGTH):
-            g = rows[b][t][3]
-            y = normed(o[b, t], p["norm.weight"], p["norm.bias"]) * g / (1 + torch.exp(-g))
-            expected[b, t] = p["out.weight"] @ y
-    close(run(ours, x), expected, tolerance)
-
-
-def goose_literal(r, k, v, alpha, beta, gk):
-    """Goose as the paper writes it, state [V,K]: S = S (diag(w) − κ (κ ⊙ a)ᵀ) + v kᵀ, o = S r."""
-    o = torch.zeros_like(v)
-    for b in range(len(r)):
-        for h in range(HEADS):
-            state = torch.zeros(DIM, DIM, dtype=torch.float64)
-            for t in range(LENGTH):
-                change = torch.diag(gk[b, h, t].exp()) + torch.outer(alpha[b, h, t], beta[b, h, t])
-                state = state @ change + torch.outer(v[b, h, t], k[b, h, t])
-                o[b, h, t] = state @ r[b, h, t]
-    return o
-
-
-def goose_fla(name):
-    def core(r, k, v, alpha, beta, gk):
-        reference = getattr(fla_naive.load("generalized_delta_rule/dplr/naive.py"), name)
-        parts = (x.float() for x in (r, k, v, alpha, beta, gk))
-        return reference(*parts)[0] * math.sqrt(DIM)
-
-    return core
-
-
-def goose_token(p, now, before):
-    r_in, k_in, v_in, w_in, a_in, g_in = (now + share * (before - now) for share in p["mix"])
-    r, k, v = (weight @ seen for weight, seen in zip(p["proj"], (r_in, k_in, v_in), strict=True))
-    low_w, low_a, low_g = (weight @ seen for weight, seen in zip(p["low"], (w_in, a_in, g_in), strict=True))
-    log_w = -math.exp(-0.5) * torch.sigmoid(p["decay"] + p["decay_up.weight"] @ torch.tanh(low_w))
-    a = torch.sigmoid(p["rate"] + p["rate_up.weight"] @ low_a)
-    g = p["gate_up.weight"] @ torch.sigmoid(low_g)
-    kappa = (k * p["key_lookup"]).view(HEADS, DIM)
-    kappa = (kappa / kappa.square().sum(1, keepdim=True).sqrt()).flatten()
-    return r, k * (1 + (a - 1) * p["key_rate"]), v, -kappa, kappa * a, log_w, g
+@pytest.mark.parametrize(
+    ("core", "tolerance"),
+    [(literal_rwkv.recurrent, FULL), (literal_rwkv.fla_recurrent, HALF), (literal_rwkv.fla_chunked, HALF)],
+)
+@pytest.mark.parametrize(("make", "form"), [(RWKV5, literal_rwkv.eagle), (RWKV6, literal_rwkv.finch)])
+def test_eagle_and_finch_are_their_equations(make, form, core, tolerance):
+    ours = large(make(WIDTH, heads=HEADS, head_dim=DIM))
+    close(run(ours, inputs()), form(ours, inputs(), core), tolerance)
 
 
 @pytest.mark.parametrize(
     ("core", "tolerance"),
-    [(goose_literal, FULL), (goose_fla("dplr_recurrence"), HALF), (goose_fla("dplr_chunkwise"), HALF)],
-    ids=["literal", "recurrence", "chunkwise"],
+    [(literal_rwkv.general, FULL), (literal_rwkv.fla_general, HALF), (literal_rwkv.fla_general_chunked, HALF)],
 )
 def test_goose_is_its_equations(core, tolerance):
-    ours, x = large(RWKV7(WIDTH, heads=HEADS, head_dim=DIM)), inputs()
-    p = {name: value.detach() for name, value in ours.named_parameters()}
-    rows = []
-    for b in range(2):
-        before = [torch.zeros(WIDTH, dtype=torch.float64), *x[b, :-1]]
-        rows.append([goose_token(p, now, last) for now, last in zip(x[b], before, strict=True)])
-    parts = [by_head([[seen[i] for seen in row] for row in rows]) for i in range(6)]
-    o = core(*parts).double().transpose(1, 2).flatten(2)
-    expected = torch.zeros_like(x)
-    for b in range(2):
-        for t in range(LENGTH):
-            r, k, v, _, _, _, g = rows[b][t]
-            bonus = (r * k * p["bonus"].flatten()).view(HEADS, DIM).sum(1, keepdim=True) * v.view(HEADS, DIM)
-            y = normed(o[b, t], p["norm.weight"], p["norm.bias"]) + bonus.flatten()
-            expected[b, t] = p["out.weight"] @ (y * g)
-    close(run(ours, x), expected, tolerance)
+    ours = large(RWKV7(WIDTH, heads=HEADS, head_dim=DIM))
+    close(run(ours, inputs()), literal_rwkv.goose(ours, inputs(), core), tolerance)
 
 
 @pytest.mark.parametrize("gated", [True, False])
 def test_channel_mix_is_its_equations(gated):
-    ours, x = large(ChannelMix(WIDTH, hidden=40, gated=gated)), inputs()
-    p = {name: value.detach() for name, value in ours.named_parameters()}
-    expected = torch.zeros_like(x)
-    for b in range(2):
-        before = torch.zeros(WIDTH, dtype=torch.float64)
-        for t, now in enumerate(x[b]):
-            y = p["down.weight"] @ (p["up.weight"] @ (now + p["mix"][0] * (before - now))).clamp(min=0) ** 2
-            if gated:
-                y = y / (1 + torch.exp(-p["gate.weight"] @ (now + p["mix"][1] * (before - now))))
-            expected[b, t], before = y, now
-    close(run(ours, x), expected, FULL)
+    ours = large(ChannelMix(WIDTH, hidden=40, gated=gated))
+    close(run(ours, inputs()), literal.channel_mix(ours, inputs()), FULL)

@@ -3,8 +3,6 @@
 `transformers` replaces its own block by that of the package xlstm where that can be imported; the oracle is its own.
 """
 
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +11,7 @@ from transformers.models.xlstm import modeling_xlstm as theirs
 
 from models.mixers.xlstm import EPS, MLSTM, SLSTM, stabilised
 from models.ops import recurrence, slstm
+from tests.oracles import literal_xlstm
 
 WIDTH, HEADS, LENGTH = 32, 4, 64
 
@@ -122,27 +121,6 @@ def test_the_mlstm_is_their_layer(length):
     close(state.peak, m[..., 0], 1e-9)
 
 
-def cell(x, recurrent, units):
-    """The paper's sLSTM cell for one sequence x [T,4·D] of one head, number by number; R [D,4·D]. -> h, c, n, m."""
-    h, c, n, m = ([0.0] * units for _ in range(4))
-    reads = []
-    for t in range(len(x)):
-        heard = [float(x[t, g]) + sum(h[d] * float(recurrent[d, g]) for d in range(units)) for g in range(4 * units)]
-        h = list(h)
-        for u in range(units):
-            i, f, z, o = (heard[gate * units + u] for gate in range(4))
-            log_f = -math.log1p(math.exp(-f)) if f > 0 else f - math.log1p(math.exp(f))
-            peak = i if t == 0 else max(i, log_f + m[u])
-            write = min(math.exp(i - peak), 1.0)
-            keep = min(math.exp(m[u] + log_f - peak), 1.0)
-            c[u] = keep * c[u] + write * math.tanh(z)
-            n[u] = keep * n[u] + write
-            m[u] = peak
-            h[u] = c[u] / n[u] / (1 + math.exp(-o))
-        reads.append(list(h))
-    return torch.tensor(reads, dtype=torch.float64), torch.tensor([h, c, n, m], dtype=torch.float64)
-
-
 @pytest.mark.parametrize("scale", [1.0, 8.0])
 def test_the_slstm_is_its_equations(scale):
     heads, units, length = 2, 3, 40
@@ -152,26 +130,21 @@ def test_the_slstm_is_its_equations(scale):
         h, state = slstm.parallel(x, recurrent, slstm.empty(2, heads, units, x))
     for b in range(2):
         for head in range(heads):
-            reads, last = cell(x[b, :, head], recurrent[head], units)
+            reads, last = literal_xlstm.cell(x[b, :, head], recurrent[head], units)
             close(h[b, :, head], reads, 1e-11)
             close(state[b, head], last, 1e-11)
 
 
 def test_the_slstm_layer_is_its_equations():
     """Convolution and SiLU before the gates ĩ and f̃, dense input weights, the cell, a norm for every head."""
-    ours = large(SLSTM(8, heads=2))
-    x, units = drawn(1, 20, 8, seed=3), 4
+    ours, x = large(SLSTM(8, heads=2)), drawn(2, 20, 8, seed=3)
     with torch.inference_mode():
-        y = ours(x, ours.init_state(1))[0]
-        padded = torch.cat((torch.zeros(3, 8, dtype=torch.float64), x[0]))
-        u = sum(padded[tap : tap + 20] * ours.conv.weight[tap] for tap in range(4))
-        u = u / (1 + torch.exp(-u))
-        gates = u @ ours.gates.weight.t() + ours.gates.bias  # by head, then ĩ, f̃
-        rest = x[0] @ ours.cell.weight.t() + ours.cell.bias
-        for head in range(2):
-            rows = slice(head * 2 * units, (head + 1) * 2 * units)
-            h = cell(torch.cat((gates[:, rows], rest[:, rows]), 1), ours.recurrent[head], units)[0]
-            centred = h - h.mean(1, keepdim=True)
-            part = slice(head * units, (head + 1) * units)
-            expected = centred / (centred.square().mean(1, keepdim=True) + EPS).sqrt() * ours.norm.weight[part]
-            close(y[0, :, part], expected, 1e-11)
+        close(ours(x, ours.init_state(2))[0], literal_xlstm.slstm(ours, x), 1e-11)
+
+
+@pytest.mark.parametrize("conv", [0, 4])
+def test_the_mlstm_layer_is_its_equations(conv):
+    """The paper's first form: no stabiliser, gates that are exponentials."""
+    ours, x = large(MLSTM(WIDTH, heads=HEADS, key_dim=6, value_dim=8, conv=conv)), drawn(2, 37, WIDTH, seed=3)
+    with torch.inference_mode():
+        close(ours(x, ours.init_state(2))[0], literal_xlstm.mlstm(ours, x), 1e-11)

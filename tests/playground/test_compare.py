@@ -12,7 +12,8 @@ from models.zoo import ZOO
 from playground.request import Request
 from playground.run import ROUNDS, compare
 from playground.trace import model_of
-from playground.views.compare import law, payload
+from playground.views.compare import payload
+from playground.views.memory import law
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,10 @@ def test_every_architecture_runs_every_scenario(id, scenario):
     )
     column = data["columns"][0]
     assert data["status"] == column["status"] == "done" and column["cost"]["rounds"] == ROUNDS
-    assert len(column["maps"]) == len(column["layers"]) == len(column["memory"]["layers"]) == 4
-    assert {part["blob"] for part in column["maps"]} <= blobs.keys()
+    assert len(column["maps"]) == len(column["layers"]) == len(column["memory"]["layers"]) == len(ZOO[id].pattern)
+    for part, layer in zip(column["maps"], column["layers"], strict=True):
+        assert part["blob"] in blobs or (part["badge"]["kind"] == "none" and not layer["mixer"])
+        assert part["heads"] <= data["heads"] and part["badge"]["kind"] in ("exact", "jacobian", "none")
     assert len(column["memory"]["bytes"]) == data["n"] == len(data["prompt"]["tokens"])
 
 
@@ -112,10 +115,24 @@ def test_bytes_are_those_of_the_real_state(shown):
         )
 
 
+def test_a_jacobian_and_an_indexer_are_called_what_they_are():
+    run = list(compare(Request(architectures=("slstm", "dsa"), length=16)))[-1]
+    cell, sparse = payload(run)[0]["columns"]
+    assert cell["maps"][0]["badge"]["kind"] == "jacobian" and cell["maps"][0]["range"] == [0.0, 1.0]
+    assert sparse["maps"][0]["names"][-1] == "indexer" and sparse["maps"][0]["heads"] == 5
+    chosen = run.columns[1].trace.layers[0].mix
+    assert (np.count_nonzero(chosen[:4], axis=-1) <= 16).all() and np.allclose(chosen.sum(-1), 1, atol=1e-5)
+
+
 def test_laws_in_words():
-    assert [law(id) for id in ("mha", "sliding-window", "mamba2", "qwen3-next")] == [
-        "+2 KiB a token, no end", "stops growing at t 14", "constant", "state + 0.5 KiB a token",
-    ]  # fmt: skip
+    expected = {
+        "mha": "+2 KiB a token, no end",
+        "mla": "+0.5 KiB a token, no end",
+        "sliding-window": "stops growing at t 14",
+        "mamba2": "constant",
+        "qwen3-next": "state + 0.5 KiB a token",
+    }
+    assert {id: law(id) for id in expected} == expected
 
 
 def test_answers_are_the_models_own(snapshots, shown):

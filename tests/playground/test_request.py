@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.traits import DECAYS, FLAGS
 from models.zoo import ZOO
 from playground.request import (
     FIELDS,
@@ -34,6 +35,10 @@ def read(query: str, **rest: bool) -> tuple[Request, list[str]]:
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
     page = draw(st.sampled_from(list(PAGES)))
+    if page == "family":
+        switches = {flag: draw(st.booleans()) for flag in FLAGS}
+        where = {"layer": draw(st.integers(0, INDEX_LIMIT)), "seed": draw(st.integers(0, SEED_LIMIT))}
+        return Request(page, decay=draw(st.sampled_from(DECAYS)), **switches, **where)
     least, most = HOW_MANY[page]
     chosen = draw(st.lists(st.sampled_from(list(ZOO)), min_size=least, max_size=most, unique=True))
     if page == "scaling":
@@ -58,6 +63,7 @@ def requests(draw: st.DrawFn) -> Request:
 def test_the_default_link_names_only_the_page() -> None:
     assert Request().to_query() == "tab=compare"
     assert Request(page="scaling").to_query() == "tab=scaling"
+    assert Request(page="family").to_query() == "tab=family"
 
 
 @given(requests())
@@ -118,6 +124,23 @@ def test_the_longest_sequence_needs_a_gpu() -> None:
     assert read(query, gpu=True) == (Request(page="scaling", longest=LONGEST_GPU[-1]), [])
 
 
+def test_switches_are_0_or_1_in_a_link() -> None:
+    request, problems = read("tab=family&decay=scalar&erase=0&normaliser=yes&gate=2&early=1")
+    assert (request.decay, request.erase, request.early, request.normaliser, request.gate) == (
+        "scalar",
+        False,
+        True,
+        False,
+        True,
+    )
+    assert [word for word in ("normaliser", "gate") for problem in problems if word in problem] == [
+        "normaliser",
+        "gate",
+    ]
+    request, problems = read("tab=family&decay=<b>&architectures=nothing")
+    assert request == Request(page="family") and len(problems) == 1 and "decay is one of" in problems[0]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -132,6 +155,9 @@ def test_the_longest_sequence_needs_a_gpu() -> None:
         {"longest": 4096},
         {"rounds": 4},
         {"t": -1},
+        {"page": "family", "decay": "slow"},
+        {"page": "family", "erase": 1},
+        {"page": "family", "gate": None},
     ],
 )
 def test_wrong_values_cannot_be_built(wrong: dict[str, object]) -> None:

@@ -1,0 +1,62 @@
+"""What one entry of the zoo is: a pattern of layers over shared mixers, and what is published of the real thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.backbone import Frame, Layer
+
+WIDTH = 64
+HEADS = 4
+HEAD_DIM = 16
+FAMILIES = {
+    "attention": "Full attention",
+    "local": "Local attention",
+    "linear": "Linear and delta",
+    "ssm": "State space",
+    "recurrent": "Recurrent revival",
+    "hybrid": "Hybrid",
+    "diffusion": "Text diffusion",
+    "recursive": "Recursive",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is known of a released model of this architecture. Only figures with a source are given.
+
+    model: its name. layers: how many, and which. context: tokens, "" if not known. caches: what one sequence holds, in
+    bf16 and with float32 states. source: where the figures are from.
+    """
+
+    model: str
+    layers: str
+    context: str
+    caches: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One entry. `pattern` says what each layer is; `frame` what stands around the layers; the rest is for readers."""
+
+    id: str
+    name: str
+    short: str
+    family: str
+    summary: str
+    pattern: tuple[Layer, ...]
+    paper: str
+    date: str  # of the paper or the model's card, "2017-06"
+    ratio: str = ""  # of a hybrid: recurrent layers to attention layers, as published
+    published: Published | None = None
+    width: int = WIDTH
+    frame: Frame = Frame()
+
+    @property
+    def year(self) -> int:
+        return int(self.date[:4])
+
+    @property
+    def family_name(self) -> str:
+        return FAMILIES[self.family]

@@ -1,0 +1,1 @@
+"""The entries of the zoo, a file a family."""
