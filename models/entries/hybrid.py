@@ -37,7 +37,7 @@ from models.mixers.retention import Lightning
 _moe = partial(MixtureOfExperts, experts=4, top_k=2, hidden=48)
 _narrow_moe = partial(MixtureOfExperts, experts=4, top_k=2)
 _jamba = partial(Mamba, inner=NARROW, state_size=16, normed=True)
-POST_NORM = Residual(keep=3.5565588200778455, post_norm=True)
+POST_NORM = Residual(keep=(2 * 8) ** 0.25, post_norm=True)  # DeepNorm's (2 L)^¼; 3.56 at the published 80 layers
 GRANITE_RESIDUAL = Residual(add=0.22)
 
 
@@ -51,7 +51,7 @@ def single(pattern: str, mixers: dict[str, object]) -> tuple[Layer, ...]:
 
 
 def _minimax(index: int) -> Layer:
-    lightning = partial(Lightning, heads=HEADS, head_dim=NARROW_DIM, layer=index, layers=8, conv=0)
+    lightning = partial(Lightning, heads=HEADS, head_dim=NARROW_DIM, layer=index, layers=8)
     mixer = partial(narrow_softmax, rotary=0.5) if index == 7 else lightning
     return Layer(mixer, partial(_narrow_moe, hidden=46, router=MINIMAX_01), POST_NORM, POST_NORM)
 
@@ -109,7 +109,7 @@ ENTRIES = (
         "MiniMax-M1",
         "MiniMax-M1",
         "hybrid",
-        "Seven lightning layers, then one softmax layer; post-norm residuals and a mixture of experts.",
+        "Seven lightning layers, then softmax; post-norm, experts in each. With our short convolution.",
         tuple(_minimax(index) for index in range(8)),
         "MiniMax-M1, 2506.13585",
         "2025-06",

@@ -86,8 +86,25 @@ class Retention(Module):
 
     def step(self, x: Tensor, state: RetentionState) -> tuple[Tensor, RetentionState]:
         """One token: x [B,D] -> [B,D]."""
-        y, state = self(x[:, None], state)
-        return y[:, 0], state
+        batch, heads, dim = len(x), self.heads, self.head_dim
+        rows, gate = F.linear(x, self.proj.weight).split_with_sizes((3 * self.inner, self.inner), 1)
+        tail = state.conv
+        if self.conv is not None and tail is not None:
+            rows, tail = self.conv.step(rows, tail)
+        rows = self.treated_step(rows, state.seen).view(batch, 3, heads, dim).transpose(0, 1)
+        q, k, v = rows.reshape(3, batch * heads, 1, dim).unbind()
+        decay = self.log_decay.exp().view(1, heads, 1, 1).expand(batch, -1, -1, -1).reshape(-1, 1, 1)
+        o, memory = recurrence.advance(q, k, v, state.memory.view(batch * heads, dim, dim), decay)
+        y = F.linear(self.finished_step(o, gate), self.out.weight)
+        return y, RetentionState(memory.view_as(state.memory), tail, state.seen + 1)
+
+    def treated_step(self, rows: Tensor, seen: int) -> Tensor:
+        """`treated` of one token's rows [B,3·H·K], all together."""
+        return self.rotary.step(rows.view(len(rows), -1, self.head_dim), seen, self.heads, self.heads)
+
+    def finished_step(self, o: Tensor, gate: Tensor) -> Tensor:
+        """`finished` of one token's read [B·H,1,V]."""
+        return self.norm.step(o).view_as(gate) * F.silu(gate)
 
 
 class Lightning(Retention):
@@ -105,5 +122,11 @@ class Lightning(Retention):
         q, k, v = F.silu(rows).unflatten(-1, (3, self.heads, self.head_dim)).unbind(-3)
         return q, k, v
 
+    def treated_step(self, rows: Tensor, seen: int) -> Tensor:
+        return F.silu(rows)
+
     def finished(self, o: Tensor, gate: Tensor) -> Tensor:
         return torch.sigmoid(gate) * self.norm(o.flatten(2))
+
+    def finished_step(self, o: Tensor, gate: Tensor) -> Tensor:
+        return torch.sigmoid(gate) * self.norm.step(o.view_as(gate))

@@ -29,9 +29,9 @@ UNEQUAL = tuple(Residual(keep, add, post_norm=True) for keep, add in ((3.5, 0.8)
 
 
 def minimax_layers(lightning, softmax, ffn, rotary=0.5):
-    """M1's entry with these residuals; softmax attention rotates this part of a head."""
+    """M1's entry with these residuals and without our short convolution; softmax rotates this part of a head."""
     return [
-        replace(layer, mixer_residual=lightning, ffn_residual=ffn)
+        replace(layer, mixer=partial(layer.mixer, conv=0), mixer_residual=lightning, ffn_residual=ffn)
         if index < 7
         else replace(layer, mixer=partial(layer.mixer, rotary=rotary), mixer_residual=softmax, ffn_residual=ffn)
         for index, layer in enumerate(M1.pattern)
@@ -118,9 +118,12 @@ def test_rotating_whole_heads_would_show():
     assert noticed(stack(minimax_layers(*PUBLISHED, rotary=1.0), 48), theirs, weights)
 
 
-def test_the_entry_of_m1_has_the_published_residuals():
-    for layer, expected in zip(M1.pattern, minimax_layers(*PUBLISHED), strict=True):
-        assert (layer.mixer_residual, layer.ffn_residual) == (expected.mixer_residual, expected.ffn_residual)
+def test_the_entry_of_m1_has_the_published_residuals_for_its_depth():
+    """(2 L)^¼ of the L layers: 3.56 at the published 80."""
+    assert abs((2 * 80) ** 0.25 - PUBLISHED[0].keep) < 1e-12
+    expected = Residual((2 * len(M1.pattern)) ** 0.25, 1.0, post_norm=True)
+    for layer in M1.pattern:
+        assert (layer.mixer_residual, layer.ffn_residual) == (expected, expected)
 
 
 # --- MiniMax-M2 -----------------------------------------------------------------------------------------------------
