@@ -121,7 +121,7 @@ class MixtureOfExperts(Module):
         self.register_buffer("bias", torch.zeros(experts) if router.bias else None)  # [E], moved by `balance`
 
     def route(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens x [n,D] -> probability of each expert [n,E] (float32 or better), weights and indices [n,k]."""
+        """Tokens x [n,D] -> score of each expert [n,E] (float32 or better), weights and indices [n,k]."""
         how, logits = self.routing, F.linear(x, self.router.weight)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         score = logits.softmax(-1) if how.score == "softmax" else logits.sigmoid()
@@ -135,13 +135,13 @@ class MixtureOfExperts(Module):
         weight = score.gather(-1, chosen)
         if how.normalise:
             weight = weight / (weight.sum(-1, keepdim=True) + (1e-20 if how.score == "sigmoid" else 0.0))
-        probability = score if how.score == "softmax" else score / score.sum(-1, keepdim=True)
-        return probability, (weight if how.scale == 1 else weight * how.scale).to(x.dtype), chosen
+        return score, (weight if how.scale == 1 else weight * how.scale).to(x.dtype), chosen
 
     def forward(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         flat = x.flatten(0, 1)  # [n,D]
-        probability, weight, chosen = self.route(flat)
+        score, weight, chosen = self.route(flat)
         if tape is not None:
+            probability = score if self.routing.score == "softmax" else score / score.sum(-1, keepdim=True)
             tape.put("router", probability.unflatten(0, x.shape[:2]))
             tape.put("chosen", chosen.unflatten(0, x.shape[:2]))
         return self._with_shared(flat, self._dispatched(flat, weight, chosen)).view_as(x)

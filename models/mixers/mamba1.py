@@ -97,7 +97,7 @@ class Mamba(Module):
         low, b, c = self._selected(u)
         delta = F.softplus(F.linear(low, self.time.weight, self.time.bias))
         memory = state.memory.view(len(x), self.inner, self.state_size)
-        y, memory = scan.step(u, delta, self.A_log.exp().neg_(), b, c, memory, self.D)
+        y, memory = scan.step(u, delta, self.A_log.exp().neg(), b, c, memory, self.D)
         return F.linear(y * F.silu(z), self.out.weight), MambaState(memory.view(state.memory.shape), tail)
 
     def _selected(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -177,10 +177,9 @@ class RWKV4(Module):
         """One token: x [B,D] -> [B,D]."""
         k, v, r, rate = self.received(x, state.last)
         above, below, largest = state.sums
-        own = k + self.bonus
-        top = torch.maximum(largest, own)
-        kept, share = (largest - top).exp_(), (own - top).exp_()
-        read = torch.addcmul(kept * above, share, v) / torch.addcmul(share, kept, below)
+        # Relative to the past; what outweighs it by e^80 is all that is read.
+        own = (k + (self.bonus - largest)).clamp_(max=80.0).exp_()
+        read = torch.addcmul(above, own, v) / (below + own)
         faded = largest - rate
         top = torch.maximum(faded, k)
         kept, share = (faded - top).exp_(), (k - top).exp_()

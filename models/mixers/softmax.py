@@ -61,6 +61,10 @@ class KVCache:
         """[B,Hkv,S,K]"""
         return self.columns[1].mT
 
+    @property
+    def empty(self) -> bool:
+        return self._end == self._start
+
     def tensors(self) -> tuple[Tensor, Tensor]:
         """The tokens in use, whose bytes are the size of the state."""
         return self.keys, self.values
@@ -68,7 +72,7 @@ class KVCache:
     def append(self, k: Tensor, v: Tensor) -> KVCache:
         """The cache with k, v [B,Hkv,T,K] behind it."""
         added, seen = torch.stack((k, v)).mT, self.seen + k.shape[2]
-        if self._end == self._start:
+        if self.empty:
             return KVCache.of(added, seen)
         return KVCache.of(torch.cat((self.columns, added), -1), seen)
 
@@ -98,7 +102,7 @@ class KVCache:
             return self
         if self._buffer.capacity <= count + 2 * ROOM:
             return KVCache(self._buffer, self.seen, self._end - count, self._end)
-        return KVCache.of(self.columns[..., -count:].clone(), self.seen)
+        return KVCache.of(self._buffer.columns[..., self._end - count : self._end].clone(), self.seen)
 
     def read(self, q: Tensor) -> Tensor:
         """Softmax attention of one token's scaled queries [B,H,K] over everything held -> [B,H·K]."""
@@ -172,9 +176,9 @@ class SoftmaxAttention(Module):
         if self.rotary.dims:
             qk = self.rotary(qk, state.seen)
         qk = qk.transpose(1, 2)  # [B,H+Hkv,T,K]
-        q, k = qk[:, : self.heads], qk[:, self.heads :]
-        cache = state.append(k, v.transpose(1, 2))
-        keys, values = cache.keys.contiguous(), cache.values.contiguous()  # a copy only after single tokens
+        q, k, v = qk[:, : self.heads], qk[:, self.heads :], v.transpose(1, 2)
+        cache = state.append(k, v)
+        keys, values = (k, v) if state.empty else (cache.keys.contiguous(), cache.values.contiguous())
         read = attention(q, keys, values, mask=self.mask, scale=self.scale, materialise=self.materialise, tape=tape)
         if tape is not None:
             tape.put("keys", k)

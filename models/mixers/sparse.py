@@ -43,28 +43,17 @@ class SparseAttention(Module):
     family = "attention"
     stochastic = True
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        heads: int,
-        head_dim: int,
-        rope: int,
-        latent: int,
-        q_latent: int,
-        keep: int,
-        index_heads: int,
-        index_dim: int,
-    ) -> None:
+    def __init__(self, width: int, *, keep: int, index_heads: int, index_dim: int, q_latent: int, **core: int) -> None:
+        """`core`: MLA's heads, head_dim, rope and latent."""
         super().__init__()
-        self.core = LatentAttention(width, heads=heads, head_dim=head_dim, rope=rope, latent=latent, q_latent=q_latent)
-        self.heads, self.head_dim, self.keep = heads, head_dim, keep
+        self.core = LatentAttention(width, q_latent=q_latent, **core)
+        self.heads, self.head_dim, self.keep = self.core.heads, self.core.head_dim, keep
         self.index_heads, self.index_dim = index_heads, index_dim
         self.cached = self.core.cached + index_dim  # numbers kept per token
         self.index_proj = Linear(width, index_dim + index_heads, bias=False)  # rows: key, weight of each head
         self.index_norm = nn.LayerNorm(index_dim, eps=1e-6)
         self.index_q = Linear(q_latent, index_heads * index_dim, bias=False)
-        self.rotary = Rotary(index_dim, rope)
+        self.rotary = Rotary(index_dim, self.core.rope)
 
     def init_state(self, batch_size: int) -> SparseState:
         index = self.index_proj.weight.new_zeros(batch_size, 0, self.index_dim)

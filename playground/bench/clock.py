@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 Call = Callable[[], object]
 Row = dict[str, Any]
 Report = Callable[[Row], None]
@@ -31,13 +33,23 @@ def over(names: Sequence[str], lengths: Sequence[int], case: Callable[[str, int]
     return rows
 
 
-def compare(candidates: dict[str, Call], seconds: float, most: int = MOST) -> Row:
+def settle() -> None:
+    """Lets the C library keep the memory that is freed, as in a process that has run for a while.
+
+    It learns from a large block that is given back. Before, calls that need some megabytes would have the system hand
+    out every page anew, which costs up to half of their time, on either side and depending on what ran before.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
+
+
+def compare(candidates: dict[str, Call], seconds: float) -> Row:
     """Milliseconds of each of the calls `ours` and, where there is one, `reference`, in about so many seconds.
 
     A call may return the milliseconds that count, if it did more than what is measured.
     """
-    before = {name: min(_clocked(call) for _ in range(2)) for name, call in candidates.items()}  # and warm up
-    rounds = max(LEAST, min(most, int(seconds * 1e3 / max(sum(before.values()), 1e-3))))
+    settle()
+    _round(candidates)  # warm up
+    rounds = max(LEAST, min(MOST, int(seconds / max(_round(candidates), 1e-6))))
     times: dict[str, list[float]] = {name: [] for name in candidates}
     names = list(candidates)
     for _ in range(rounds):
@@ -52,6 +64,14 @@ def compare(candidates: dict[str, Call], seconds: float, most: int = MOST) -> Ro
         tenths = statistics.quantiles(ratios, n=10, method="inclusive")
         row |= {"ratio": statistics.median(ratios), "ratio_p10": tenths[0], "ratio_p90": tenths[-1]}
     return row
+
+
+def _round(candidates: dict[str, Call]) -> float:
+    """Seconds that a round takes, with all that its calls do besides what is measured."""
+    start = time.process_time()
+    for call in candidates.values():
+        call()
+    return time.process_time() - start
 
 
 def _clocked(call: Call) -> float:

@@ -3,8 +3,8 @@
 Sizes are those of `models.entries`; the parameters of both sides are printed with every measurement, and a test
 compares them. Kernels, chunk sizes and attention are left to the library's defaults for a CPU.
 
-Where the anatomy differs: ours alone has the short convolution of mlstm; MiniMax-M1 rotates whole heads there, half of
-them here; the plain Mamba classes have no feed-forward, so that they stand beside ours without them
+Where the anatomy differs: ours alone has the short convolutions of mlstm and MiniMax-M1, which rotates whole heads
+there and half of them here; the plain Mamba classes have no feed-forward, so that they stand beside ours without them
 ("mamba, mixers only") as well as beside the entry, to our disadvantage.
 """
 

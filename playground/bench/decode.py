@@ -92,7 +92,7 @@ def _case(name: str, length: int, seconds: float) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "length": length, "reference": "none" if other is None else other.name}
     if other is not None:
         sides["reference"] = theirs(other, model.vocabulary, length)
-    row |= clock.compare({side: decoder.burst for side, decoder in sides.items()}, seconds / (BURST + 2) * BURST)
+    row |= clock.compare({side: decoder.burst for side, decoder in sides.items()}, seconds)
     row |= {f"{side}_ops": decoder.operations() for side, decoder in sides.items()}
     if other is None:
         return row

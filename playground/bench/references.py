@@ -105,6 +105,8 @@ def _narrow_experts(model: Any, config: Any) -> None:
     narrow.intermediate_size = config.intermediate_size // 2
     for layer in model.model.layers[1::2]:
         layer.feed_forward = type(layer.feed_forward)(narrow)
+        for parameter in layer.feed_forward.parameters():  # which were left as the memory was
+            torch.nn.init.normal_(parameter, std=config.initializer_range)
 
 
 @contextlib.contextmanager

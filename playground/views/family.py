@@ -1,7 +1,7 @@
 """The Family page as picture payloads: the table and the timeline (once), and Morph (for each setting of its switches).
 
 Morph's payload is a comparison's with one column, so that the same map and memory are drawn; its matrices travel inside
-the JSON, in the formats of `playground.views.compare`, because a switch must show at once.
+the JSON, in the formats of `playground.views.pack`, because a switch must show at once.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from models.traits import FLAGS, Recurrence
 from models.zoo import ZOO
 from playground.family import Member, Part, members
 from playground.measure import describe_device, versions
-from playground.morph import BONUS, SOURCE, Array, Morph, Spelling, chosen_strength, preset, reach, refusal, spelling
+from playground.morph import BONUS, SOURCE, Morph, Spelling, chosen_strength, preset, reach, refusal, spelling
 from playground.oracles import agreement
 from playground.request import Request
+from playground.views.pack import companded, numbers, triangle
 
 COLUMNS = {
     "none": ("no decay", "S"),
@@ -162,8 +163,8 @@ def payload(request: Request, morph: Morph) -> dict[str, Any]:
         "head": layer.head,
         "matrix": _map(morph),
         "memory": _memory(morph),
-        "written": {"on": _list(morph.written[True]), "off": _list(morph.written[False]), "gate": switches.gate},
-        "reach": _list(reach(morph)),
+        "written": {"on": numbers(morph.written[True]), "off": numbers(morph.written[False]), "gate": switches.gate},
+        "reach": numbers(reach(morph)),
         "foot": [*_foot(layer.trained), f"Computed live on this machine: {describe_device()}, {versions()}"],
     }
 
@@ -224,9 +225,8 @@ def _sentence(parts: list[str]) -> str:
 
 def _map(morph: Morph) -> dict[str, Any]:
     stochastic, mix = morph.switches.normaliser, morph.shares
-    rows, columns = np.tril_indices(mix.shape[-1])
     return {
-        "data": _text(mix[:, rows, columns].astype("<f2")),
+        "data": _text(triangle(mix)),
         "heads": mix.shape[0],
         "kind": "stochastic" if stochastic else "signed",
         "range": [0.0 if stochastic else -1.0, 1.0],
@@ -237,11 +237,10 @@ def _map(morph: Morph) -> dict[str, Any]:
 
 def _memory(morph: Morph) -> dict[str, Any]:
     states = morph.states
-    limit = float(np.abs(states).max()) or 1.0
-    companded = np.sign(states) * np.sqrt(np.abs(states) / limit)
+    data, limit = companded(states)
     heads, rows, columns = states.shape[1:]
     return {
-        "data": _text((128 + np.rint(127 * companded)).astype(np.uint8)),
+        "data": _text(data),
         "caption": f"State, {heads} heads of {rows} × {columns}",
         "law": "constant",
         "bytes": [morph.held] * len(states),
@@ -252,16 +251,12 @@ def _memory(morph: Morph) -> dict[str, Any]:
             "rows": rows,
             "cols": columns,
             "range": limit,
-            "norm": [_list(row) for row in np.sqrt(np.square(states).sum((-1, -2))).T],
-            "decay": None if morph.decay is None else [_list(row) for row in morph.decay],
-            "write": [_list(row) for row in morph.write],
+            "norm": [numbers(row) for row in np.sqrt(np.square(states).sum((-1, -2))).T],
+            "decay": None if morph.decay is None else [numbers(row) for row in morph.decay],
+            "write": [numbers(row) for row in morph.write],
         },
     }
 
 
-def _text(values: Array) -> str:
-    return base64.b64encode(values.tobytes()).decode()
-
-
-def _list(values: Array) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
+def _text(values: bytes) -> str:
+    return base64.b64encode(values).decode()

@@ -12,7 +12,8 @@ from models.architecture import Architecture
 from models.backbone import Backbone
 from models.tape import Tape
 from models.traits import Recurrence
-from tests.models import test_zoo as contract
+from tests.models import test_zoo
+from tests.models.contract import enlarged
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTION = README[README.index("### Add an architecture") : README.index("### Train")]
@@ -23,17 +24,12 @@ def entry():
     mixer, lines = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
     names = vars(deltarule) | vars(entries)
     exec(mixer, names)
-    return eval(lines.strip().rstrip(","), names)
+    return eval(lines, names)
 
 
 @pytest.fixture(scope="module")
 def model(entry):
-    model = Backbone(entry.pattern, width=entry.width, vocabulary=347).double().eval()
-    generator = torch.Generator().manual_seed(5)
-    for parameter in model.parameters():
-        if parameter.dim() >= 2:
-            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.25
-    return model
+    return enlarged(Backbone(entry.pattern, width=entry.width, vocabulary=347))
 
 
 def test_the_entry_is_one(entry):
@@ -41,12 +37,12 @@ def test_the_entry_is_one(entry):
 
 
 def test_the_example_keeps_the_contract(model):
-    contract.test_tokens_one_by_one_give_what_the_whole_gives(model, 70)
-    contract.test_pieces_give_what_the_whole_gives(model)
-    contract.test_the_future_does_not_reach_back(model)
-    contract.test_every_map_is_what_the_layer_read(model)
-    contract.test_bytes_grow_only_where_a_cache_grows(model)
-    contract.test_gradients_are_finite_and_reach_everything(model)
+    test_zoo.test_tokens_one_by_one_give_what_the_whole_gives(model, 70)
+    test_zoo.test_pieces_give_what_the_whole_gives(model)
+    test_zoo.test_the_future_does_not_reach_back(model)
+    test_zoo.test_every_map_is_what_the_layer_read(model)
+    test_zoo.test_bytes_grow_only_where_a_cache_grows(model)
+    test_zoo.test_gradients_are_finite_and_reach_everything(model)
 
 
 def test_the_example_is_what_it_says(model):

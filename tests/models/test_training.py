@@ -80,7 +80,11 @@ def test_a_missing_or_wrong_checkpoint_is_a_sentence(tmp_path):
         checkpoints.load("mha", tmp_path)
 
 
-@pytest.mark.parametrize("id", list(ZOO))
+TRAINED = list(checkpoints.manifest())
+HYBRIDS = [id for id in TRAINED if ZOO[id].family == "hybrid"]
+
+
+@pytest.mark.parametrize("id", TRAINED)
 def test_shipped_checkpoints_do_what_the_manifest_says(id):
     facts = checkpoints.manifest()[id]
     assert facts["steps"] == facts["recipe"]["steps"] and facts["tokens"] > 1_000_000 and facts["versions"]["torch"]
@@ -93,14 +97,18 @@ def test_shipped_checkpoints_do_what_the_manifest_says(id):
         assert facts["accuracy"]["recall"]["42"] >= 0.98
 
 
-def test_the_hybrids_attention_is_not_idle():
-    """Without its attention layer the hybrid's recall must fall: else the layer does nothing."""
-    model = checkpoints.load("qwen3-next")
+@pytest.mark.parametrize("id", HYBRIDS)
+def test_a_hybrids_attention_is_not_idle(id):
+    """Without its attention layers a hybrid's recall must fall: else they do nothing."""
+    model = checkpoints.load(id)
     fresh = batches.recall(torch.Generator().manual_seed(TEST_SEED + 1), 32, 42, 6)
     assert accuracy(model, fresh) >= 0.95
-    model.blocks[3].mixer.out.weight.data.zero_()
+    for block in model.layers:
+        if block.mixer is not None and block.mixer.cached:
+            block.mixer.out.weight.data.zero_()
     assert accuracy(model, fresh) < 0.5
 
 
-def test_the_manifest_is_plain_json():
-    assert json.loads((checkpoints.FOLDER / checkpoints.MANIFEST).read_text()).keys() == set(ZOO)
+def test_the_manifest_is_plain_json_of_the_zoo():
+    kept = json.loads((checkpoints.FOLDER / checkpoints.MANIFEST).read_text()).keys()
+    assert kept <= set(ZOO)

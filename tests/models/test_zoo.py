@@ -8,6 +8,7 @@ import torch
 from models.backbone import Both, parameters, state_bytes, state_tensors
 from models.tape import Tape
 from models.zoo import ZOO, build
+from tests.models.contract import close, enlarged
 
 LENGTHS = (1, 2, 17, 70, 131)
 
@@ -15,22 +16,11 @@ LENGTHS = (1, 2, 17, 70, 131)
 @pytest.fixture(scope="module", params=list(ZOO))
 def model(request):
     """The architecture in float64, with weights large enough that a mistake shows."""
-    model = build(request.param, seed=1).double()
-    generator = torch.Generator().manual_seed(5)
-    for name, parameter in model.named_parameters():
-        if parameter.dim() >= 2 and "A_log" not in name:
-            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.25
-        elif name.endswith("D"):
-            parameter.data.fill_(0.5)
-    return model
+    return enlarged(build(request.param, seed=1))
 
 
 def tokens(length: int, batch: int = 2) -> torch.Tensor:
     return torch.randint(1, 340, (batch, length), generator=torch.Generator().manual_seed(length))
-
-
-def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-10) -> None:
-    assert (a - b).abs().max() <= tolerance * b.abs().max().clamp_min(1e-12)
 
 
 @pytest.mark.parametrize("length", LENGTHS)

@@ -1,4 +1,4 @@
-"""What whole-model oracle tests share: a reference with large weights, renames that use them all, the comparison."""
+"""What oracle tests share: large weights, inputs, the comparison; for whole models renames that use every weight."""
 
 import torch
 
@@ -14,6 +14,33 @@ def enlarge(model):
         else:
             parameter.data += torch.rand(parameter.shape, generator=generator, dtype=torch.float64) * 0.3
     return model
+
+
+def large(module, but=()):
+    """A mixer in float64, every parameter N(0, 0.25²), those of norms around one; names that end with `but` stay."""
+    generator = torch.Generator().manual_seed(3)
+    for name, parameter in module.double().eval().named_parameters():
+        if not name.endswith(but):
+            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.25
+            parameter.data = drawn + 1 if name.endswith("norm.weight") else drawn
+    return module
+
+
+def inputs(length=LENGTH, width=WIDTH):
+    """What a mixer is given, [2,T,D]."""
+    return torch.randn(2, length, width, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+
+def run(mixer, x):
+    """What a mixer makes of x [B,T,D] from its first state on."""
+    with torch.inference_mode():
+        return mixer(x, mixer.init_state(len(x)))[0]
+
+
+def close(ours, expected, tolerance):
+    """Equal up to `tolerance`, in units of the largest expected value."""
+    assert ours.shape == expected.shape
+    assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
 
 
 def reference(kind, config):

@@ -16,28 +16,16 @@ from models.mixers.latent import LatentAttention
 from models.mixers.sparse import SparseAttention
 from models.tape import Tape
 from tests.oracles import fla_naive
+from tests.oracles.reference import LENGTH, WIDTH, close, inputs, large
 
 transformers.logging.set_verbosity_error()
-WIDTH, HEADS, DIM, ROPE, LATENT, LENGTH = 32, 4, 8, 6, 12, 37
+HEADS, DIM, ROPE, LATENT = 4, 8, 6, 12
 SHAPE = {
     "hidden_size": WIDTH, "num_attention_heads": HEADS, "num_key_value_heads": HEADS, "qk_nope_head_dim": DIM,
     "v_head_dim": DIM, "qk_rope_head_dim": ROPE, "kv_lora_rank": LATENT, "num_hidden_layers": 2,
 }  # fmt: skip
 OURS = {"heads": HEADS, "head_dim": DIM, "rope": ROPE, "latent": LATENT}
 TOLERANCE = 1e-6  # the references take softmax, norms and angles in float32
-
-
-def large(module):
-    """The module in float64 with weights large enough that a mistake shows."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in module.double().parameters():
-        drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.25
-        parameter.data = drawn if parameter.dim() > 1 else drawn + 1
-    return module.eval()
-
-
-def inputs():
-    return torch.randn(2, LENGTH, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
 
 def mask():
@@ -67,20 +55,15 @@ def compare(ours, expected, weights):
     with torch.inference_mode():
         y, theirs_mix = expected
         whole, _ = ours(x, ours.init_state(2), tape)
-        close(whole, y)
-        close(tape.get(-1, "mix"), theirs_mix)
+        close(whole, y, TOLERANCE)
+        close(tape.get(-1, "mix"), theirs_mix, TOLERANCE)
         part, state = ours(x[:, :20], ours.init_state(2))
         parts = [part]
         for t in range(20, LENGTH):
             part, state = ours.step(x[:, t], state)
             parts.append(part[:, None])
-        close(torch.cat(parts, 1), y)
+        close(torch.cat(parts, 1), y, TOLERANCE)
     assert weights.keys() == ours.state_dict().keys()
-
-
-def close(ours, expected):
-    assert ours.shape == expected.shape
-    assert (ours - expected).abs().max() <= TOLERANCE * expected.abs().max()
 
 
 def eager(config):

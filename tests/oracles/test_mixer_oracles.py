@@ -12,31 +12,10 @@ from models.mixers.deltarule import DeltaNet, KimiDelta
 from models.mixers.linear import LinearAttention
 from models.mixers.retention import Lightning, Retention
 from tests.oracles import literal_linear
+from tests.oracles.reference import WIDTH, close, inputs, large, run
 from tests.oracles.widened import widened
 
-WIDTH, HEADS, DIM, LENGTH = 32, 4, 8, 37
-
-
-def large(module):
-    """The module in float64 with weights large enough that a mistake shows."""
-    generator = torch.Generator().manual_seed(3)
-    for name, parameter in module.double().named_parameters():
-        drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.25
-        parameter.data = drawn + 1 if name.endswith("norm.weight") else drawn
-    return module.eval()
-
-
-def inputs():
-    return torch.randn(2, LENGTH, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-
-
-def run(mixer, x):
-    with torch.inference_mode():
-        return mixer(x, mixer.init_state(len(x)))[0]
-
-
-def close(ours, expected, tolerance):
-    assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
+HEADS, DIM = 4, 8
 
 
 def test_kda_is_kimi_linears():

@@ -15,33 +15,11 @@ from models.mixers.rwkv import RWKV5, RWKV6
 from models.mixers.rwkv4 import RWKV4, Sums, parallel
 from models.mixers.rwkv7 import RWKV7
 from tests.oracles import literal, literal_rwkv
+from tests.oracles.reference import WIDTH, close, inputs, large, run
 
-WIDTH, HEADS, DIM, LENGTH, LAYERS = 32, 3, 8, 64, 3
+HEADS, DIM, LENGTH, LAYERS = 3, 8, 64, 3
 HALF = 2e-5  # relative, where the reference computes in float32
 FULL = 1e-10  # where both compute in float64
-
-
-def large(module):
-    """The module in float64 with weights large enough that a mistake shows."""
-    generator = torch.Generator().manual_seed(3)
-    for name, parameter in module.double().named_parameters():
-        drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.25
-        parameter.data = drawn + 1 if name.endswith("norm.weight") else drawn
-    return module.eval()
-
-
-def inputs():
-    return torch.randn(2, LENGTH, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-
-
-def run(mixer, x):
-    with torch.inference_mode():
-        return mixer(x, mixer.init_state(len(x)))[0]
-
-
-def close(ours, expected, tolerance):
-    assert ours.shape == expected.shape
-    assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
 
 
 # --- RWKV-4: transformers -------------------------------------------------------------------------------------------
@@ -94,8 +72,8 @@ def test_rwkv4s_two_layers_are_transformers(theirs, made):
     ours = made(left)
     assert not left, sorted(left)
     with torch.inference_mode():
-        expected = theirs(inputs())[0]
-    close(run(ours, inputs()), expected, HALF)
+        expected = theirs(inputs(LENGTH))[0]
+    close(run(ours, inputs(LENGTH)), expected, HALF)
 
 
 def test_rwkv4s_sums_are_transformers():
@@ -141,7 +119,7 @@ def test_a_whole_rwkv4_is_transformers():
 @pytest.mark.parametrize(("make", "form"), [(RWKV5, literal_rwkv.eagle), (RWKV6, literal_rwkv.finch)])
 def test_eagle_and_finch_are_their_equations(make, form, core, tolerance):
     ours = large(make(WIDTH, heads=HEADS, head_dim=DIM))
-    close(run(ours, inputs()), form(ours, inputs(), core), tolerance)
+    close(run(ours, inputs(LENGTH)), form(ours, inputs(LENGTH), core), tolerance)
 
 
 @pytest.mark.parametrize(
@@ -150,10 +128,10 @@ def test_eagle_and_finch_are_their_equations(make, form, core, tolerance):
 )
 def test_goose_is_its_equations(core, tolerance):
     ours = large(RWKV7(WIDTH, heads=HEADS, head_dim=DIM))
-    close(run(ours, inputs()), literal_rwkv.goose(ours, inputs(), core), tolerance)
+    close(run(ours, inputs(LENGTH)), literal_rwkv.goose(ours, inputs(LENGTH), core), tolerance)
 
 
 @pytest.mark.parametrize("gated", [True, False])
 def test_channel_mix_is_its_equations(gated):
     ours = large(ChannelMix(WIDTH, hidden=40, gated=gated))
-    close(run(ours, inputs()), literal.channel_mix(ours, inputs()), FULL)
+    close(run(ours, inputs(LENGTH)), literal.channel_mix(ours, inputs(LENGTH)), FULL)

@@ -6,40 +6,20 @@ import torch
 
 from models.mixers.ssm import H3, S4, S4D, LowRank, legs
 from tests.oracles.literal_ssm import h3, s4, s4d
+from tests.oracles.reference import LENGTH, close, inputs, large, run
 
-WIDTH, SIZE, LENGTH = 8, 6, 37
-
-
-def large(module):
-    """In float64 with weights large enough that a mistake shows; steps of time as published."""
-    generator = torch.Generator().manual_seed(3)
-    for name, parameter in module.double().named_parameters():
-        if not name.endswith("log_dt"):
-            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.25
-    return module.eval()
-
-
-def inputs():
-    return torch.randn(2, LENGTH, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-
-
-def run(mixer, x):
-    with torch.inference_mode():
-        return mixer(x, mixer.init_state(len(x)))[0]
-
-
-def close(ours, expected, tolerance):
-    assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
+WIDTH, SIZE = 8, 6
+TIME = "log_dt"  # steps of time stay as published
 
 
 def test_s4d_is_its_equations():
-    mixer = large(S4D(WIDTH, state_size=SIZE))
-    close(run(mixer, inputs()), s4d(mixer, inputs()), 1e-10)
+    mixer, x = large(S4D(WIDTH, state_size=SIZE), but=TIME), inputs(width=WIDTH)
+    close(run(mixer, x), s4d(mixer, x), 1e-10)
 
 
 def test_s4_is_its_generating_function():
-    mixer = large(S4(WIDTH, state_size=SIZE))
-    close(run(mixer, inputs()), s4(mixer, inputs()), 1e-10)
+    mixer, x = large(S4(WIDTH, state_size=SIZE), but=TIME), inputs(width=WIDTH)
+    close(run(mixer, x), s4(mixer, x), 1e-10)
 
 
 def test_s4_starts_as_hippo():
@@ -77,5 +57,5 @@ def test_s4_starts_as_hippo():
 
 
 def test_h3_is_its_equations():
-    mixer = large(H3(WIDTH, heads=4, head_dim=3, state_size=SIZE))
-    close(run(mixer, inputs()), h3(mixer, inputs()), 1e-10)
+    mixer, x = large(H3(WIDTH, heads=4, head_dim=3, state_size=SIZE), but=TIME), inputs(width=WIDTH)
+    close(run(mixer, x), h3(mixer, x), 1e-10)

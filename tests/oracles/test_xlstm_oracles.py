@@ -12,8 +12,9 @@ from transformers.models.xlstm import modeling_xlstm as theirs
 from models.mixers.xlstm import EPS, MLSTM, SLSTM, stabilised
 from models.ops import recurrence, slstm
 from tests.oracles import literal_xlstm
+from tests.oracles.reference import WIDTH, close, inputs, large, run
 
-WIDTH, HEADS, LENGTH = 32, 4, 64
+HEADS, LENGTH = 4, 64
 
 
 @pytest.fixture(autouse=True)
@@ -24,17 +25,6 @@ def independent():
 
 def drawn(*shape, seed, scale=1.0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * scale
-
-
-def large(module):
-    """The module in float64 with weights large enough that a mistake shows."""
-    for seed, (name, parameter) in enumerate(module.double().named_parameters()):
-        parameter.data = drawn(*parameter.shape, seed=seed, scale=0.25) + (1 if "norm.weight" in name else 0)
-    return module.eval()
-
-
-def close(ours, expected, tolerance):
-    assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
 
 
 def core(q, k, v, log_in, forget, state, eps=EPS):
@@ -112,7 +102,7 @@ def test_the_mlstm_is_their_layer(length):
     assert not left, sorted(left)
     ours = MLSTM(WIDTH, heads=HEADS, key_dim=layer.qk_dim // HEADS, value_dim=layer.v_dim // HEADS, conv=0).double()
     ours.load_state_dict(weights)
-    x = drawn(2, length, WIDTH, seed=20)
+    x = inputs(length)
     with torch.inference_mode():
         expected, (c, n, m) = layer(x)
         y, state = ours(x, ours.init_state(2))
@@ -137,14 +127,12 @@ def test_the_slstm_is_its_equations(scale):
 
 def test_the_slstm_layer_is_its_equations():
     """Convolution and SiLU before the gates ĩ and f̃, dense input weights, the cell, a norm for every head."""
-    ours, x = large(SLSTM(8, heads=2)), drawn(2, 20, 8, seed=3)
-    with torch.inference_mode():
-        close(ours(x, ours.init_state(2))[0], literal_xlstm.slstm(ours, x), 1e-11)
+    ours, x = large(SLSTM(8, heads=2)), inputs(20, 8)
+    close(run(ours, x), literal_xlstm.slstm(ours, x), 1e-11)
 
 
 @pytest.mark.parametrize("conv", [0, 4])
 def test_the_mlstm_layer_is_its_equations(conv):
     """The paper's first form: no stabiliser, gates that are exponentials."""
-    ours, x = large(MLSTM(WIDTH, heads=HEADS, key_dim=6, value_dim=8, conv=conv)), drawn(2, 37, WIDTH, seed=3)
-    with torch.inference_mode():
-        close(ours(x, ours.init_state(2))[0], literal_xlstm.mlstm(ours, x), 1e-11)
+    ours = large(MLSTM(WIDTH, heads=HEADS, key_dim=6, value_dim=8, conv=conv))
+    close(run(ours, inputs()), literal_xlstm.mlstm(ours, inputs()), 1e-11)
