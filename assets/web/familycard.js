@@ -40,7 +40,7 @@ export class Card {
     this.setMorph = setMorph;
     this.node = el("div", { class: "fm-card", id: "fm-card", role: "tooltip", hidden: true });
     this.clock = 0;
-    addEventListener("scroll", () => this.hide(), { passive: true });
+    addEventListener("scroll", () => this.scrolled(), { passive: true });
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
   }
 
@@ -74,6 +74,7 @@ export class Card {
 
   show(link, member, wait) {
     clearTimeout(this.clock);
+    this.link = link;
     this.clock = setTimeout(() => {
       this.node.replaceChildren(
         ...this.content(member),
@@ -81,9 +82,14 @@ export class Card {
       );
       this.node.hidden = false;
       link.setAttribute("aria-describedby", this.node.id);
-      this.link = link;
       this.place(link.getBoundingClientRect());
     }, wait);
+  }
+
+  // Moving on with the keyboard scrolls the page itself: that card stays beside its link.
+  scrolled() {
+    if (!this.link?.matches(":focus-visible")) this.hide();
+    else if (!this.node.hidden) this.place(this.link.getBoundingClientRect());
   }
 
   place(at) {

@@ -62,6 +62,9 @@ def test_the_keyboard_reads_a_card_and_opens_it(visitor: Visitor) -> None:
     card = page.get_by_role("tooltip")
     expect(card).to_contain_text("Kimi-Linear-48B-A3B, as published")
     expect(card).to_contain_text("October 2025")
+    page.evaluate("scrollBy(0, 1)")
+    page.wait_for_timeout(100)
+    expect(card).to_be_visible()  # what the keyboard opened stays while the page scrolls to it
     page.keyboard.press("Escape")
     expect(card).to_be_hidden()
     page.keyboard.press("Enter")
