@@ -10,12 +10,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.tasks.tokenizer import PromptError, encode
+from models.tasks import copying, stories
+from models.tasks.tokenizer import MARK, STOP, SYMBOLS, VOCABULARY, PromptError, encode, split
 from models.tasks.words import NAMES, NUMBERS
 
 SHORTEST, LONGEST = 16, 512
 QUESTIONS = 6
-MARK = "?"
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,14 @@ class Prompt:
     groups: tuple[tuple[int, int], ...]
     questions: tuple[Question, ...]
     caption: str
+    vocabulary: tuple[str, ...] = VOCABULARY  # of the models that read it
 
     @property
     def ids(self) -> list[int]:
-        return encode(self.words)
-
-
-def split(text: str) -> list[str]:
-    """A person's text to lower-case words; `?` is a word of its own, other punctuation separates."""
-    spaced = text.lower().replace(MARK, f" {MARK} ")
-    return "".join(c if c.isalnum() or c == MARK else " " for c in spaced).split()
+        if self.vocabulary is VOCABULARY:
+            return encode(self.words)
+        index = {word: number for number, word in enumerate(self.vocabulary)}
+        return [index[word] for word in self.words]
 
 
 def phonebook(text: str, length: int, seed: int) -> Prompt:
@@ -110,10 +108,10 @@ def induction(text: str, length: int, seed: int) -> Prompt:
 def own_text(text: str, length: int, seed: int) -> Prompt:
     """The person's words as they stand. "word ?" asks what followed `word` before; the answer is put in its place.
 
-    Without a question mark each word that occurred before is a question. PromptError if there is none.
+    Without a question mark each word that occurred before is a question, symbols aside. PromptError if there is none.
     """
     _check_length(length)
-    marked = split(text)
+    marked = split(text, SYMBOLS)
     words: list[str] = []
     questions: list[Question] = []
     asks = MARK in marked
@@ -121,7 +119,7 @@ def own_text(text: str, length: int, seed: int) -> Prompt:
         if word != MARK:
             words.append(word)
         earlier = _earlier(words)
-        asked = word == MARK if asks else index + 1 < len(marked)
+        asked = word == MARK if asks else word not in SYMBOLS and index + 1 < len(marked)
         if word == MARK and earlier is None:
             last = f"“{words[-1]}”" if words else "nothing"
             raise PromptError(f"A question mark must follow a word that occurred before; {last} did not.")
@@ -139,7 +137,64 @@ def own_text(text: str, length: int, seed: int) -> Prompt:
     return Prompt(tuple(words), groups, tuple(questions), f"Your text, {len(words)} tokens.")
 
 
-SCENARIOS = {"phonebook": phonebook, "induction": induction, "text": own_text}
+def copy(text: str, length: int, seed: int) -> Prompt:
+    """The person's words (or drawn ones) among blanks, a mark, and the words again; every word of the copy is asked."""
+    _check_length(length)
+    data = [word for word in split(text) if word != MARK]
+    encode(data)
+    rng = random.Random(f"copy {seed}")
+    data = data or rng.sample(NAMES, min(8, length // 4))
+    if len(set(data)) < len(data):
+        twice = next(word for word in data if data.count(word) > 1)
+        raise PromptError(f"“{twice}” stands twice, so what follows it is not clear. Use each word once.")
+    area = length - 1 - len(data)
+    if len(data) > area:
+        raise PromptError(
+            f"Your words and their copy need {2 * len(data) + 1} tokens, more than N = {length}. "
+            "Choose a longer sequence."
+        )
+    places = copying.scatter(rng, len(data), area)
+    words = tuple(copying.compose(data, places, area)[:-1])
+    questions = tuple(Question(area + row, place, words[area + row], words[place]) for row, place in enumerate(places))
+    groups = (*((place, place + 1) for place in range(area)), (area, length))
+    return Prompt(words, groups, questions, f"{len(data)} words among {area - len(data)} blanks, then the words again.")
+
+
+def story(text: str, length: int, seed: int) -> Prompt:
+    """The first words of a story, the person's or drawn ones, to be continued; the drawn story is no training story."""
+    _check_length(length)
+    words = [word for word in split(text, SYMBOLS) if word != MARK]
+    encode(words)
+    if not words:
+        drawn = stories.generate(random.Random(f"story {seed}"), held_out=True).words
+        words = list(drawn[: drawn.index(STOP) + 1])
+    if len(words) >= length:
+        raise PromptError(
+            f"Your text has {len(words)} tokens, and N = {length} leaves no room to go on. Choose a longer sequence."
+        )
+    verdict = stories.completes(words)
+    known = "" if verdict.accepted else f" No story of the training language begins like this. {verdict.why}"
+    count = f"{len(words)} first word{'s' if len(words) != 1 else ''}"
+    groups = tuple(stories.sentences(words))
+    return Prompt(tuple(words), groups, (), f"{count}, to be continued.{known}")
+
+
+def retold(words: Sequence[str]) -> Prompt:
+    """A whole text, however it came about. A name or thing that is said again is a question to what was read before.
+
+    The question stands at the word before it and points at where it stood last.
+    """
+    telling = {word for slot in stories.FREE for word in stories.CLASSES[slot]}
+    last: dict[str, int] = {}
+    questions: list[Question] = []
+    for place, word in enumerate(words):
+        if word in telling and last.get(word, place) < place - 1:
+            questions.append(Question(place - 1, last[word], words[place - 1], word))
+        last[word] = place
+    return Prompt(tuple(words), tuple(stories.sentences(words)), tuple(questions), f"{len(words)} tokens.")
+
+
+SCENARIOS = {"phonebook": phonebook, "induction": induction, "text": own_text, "copy": copy, "story": story}
 
 
 def _earlier(words: Sequence[str]) -> int | None:

@@ -5,17 +5,32 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from models.tasks.words import NAMES, NUMBERS
+from models.tasks.words import NAMES, NUMBERS, PROGRAM_WORDS, STORY_WORDS
 
 PAD = "<pad>"
-VOCABULARY: tuple[str, ...] = (PAD, *NAMES, *NUMBERS)
+STOP = "."  # ends a sentence
+BLANK = "_"  # nothing stands here: selective copying skips it
+COPY = "|"  # from here on the words read so far are to be repeated
+END = "<end>"  # end of text
+MASK = "<mask>"  # a word that is hidden, for models that fill in
+SPECIAL = (STOP, BLANK, COPY, END, MASK)
+VOCABULARY: tuple[str, ...] = (PAD, *NAMES, *NUMBERS, *STORY_WORDS, *PROGRAM_WORDS, *SPECIAL)
 INDEX: dict[str, int] = {word: index for index, word in enumerate(VOCABULARY)}
 NAME_IDS = range(INDEX[NAMES[0]], INDEX[NAMES[-1]] + 1)
 NUMBER_IDS = range(INDEX[NUMBERS[0]], INDEX[NUMBERS[-1]] + 1)
+PLAIN_IDS = range(1, INDEX[STORY_WORDS[-1]] + 1)  # words of which patterns and lists are made
+SYMBOLS = "".join(word for word in VOCABULARY if len(word) == 1 and not word.isalnum())
+MARK = "?"  # a person's question mark; never a token
 
 
 class PromptError(ValueError):
     """A text that the models cannot be given; the message is a sentence for the person who wrote it."""
+
+
+def split(text: str, symbols: str = "") -> list[str]:
+    """A person's text to lower-case words; `?` and `symbols` are words of their own, other punctuation separates."""
+    alone = symbols + MARK
+    return "".join(f" {c} " if c in alone else c if c.isalnum() else " " for c in text.lower()).split()
 
 
 def encode(words: Sequence[str]) -> list[int]:
@@ -37,5 +52,5 @@ def _sentence(unknown: list[str]) -> str:
     hint = f" Near: {', '.join(dict.fromkeys(near))}." if near else ""
     return (
         f"The models do not know {named}. They know {len(NAMES)} first names of three or four letters, such as "
-        f"ada, bob or lea, and the numbers 10 to 99.{hint}"
+        f"ada, bob or lea, the numbers 10 to 99, and {len(STORY_WORDS)} words of short stories.{hint}"
     )

@@ -1,4 +1,7 @@
-"""The words that the tiny models know: 256 first names of three or four letters and the numbers 10 to 99."""
+"""The words that the tiny models know, in one fixed order: a checkpoint's embedding rows are these words.
+
+256 first names of three or four letters, the numbers 10 to 99, the words of the stories, and those of the programs.
+"""
 
 NAMES: tuple[str, ...] = tuple(
     """
@@ -16,3 +19,42 @@ xia yan yuki yves zach zane zara zed zena zia ziva zoe zora
     """.split()
 )
 NUMBERS: tuple[str, ...] = tuple(str(n) for n in range(10, 100))
+
+# The stories' words, a class a line; `models.tasks.stories` says where each class may stand.
+SHE: tuple[str, ...] = tuple("ada anna eve ivy kara lea lucy mia nina rosa ruby zoe".split())
+HE: tuple[str, ...] = tuple("ben bob eric finn fred hugo jack leo max otto sam tom".split())
+KINDS: tuple[str, ...] = ("girl", "boy")
+TRAITS: tuple[str, ...] = tuple("shy brave clever quiet merry young gentle curious polite lively".split())
+LOOKS: tuple[str, ...] = tuple(
+    "red blue green yellow white black brown big small tiny shiny wooden golden round".split()
+)
+OBJECTS: tuple[str, ...] = tuple(
+    "ball boat kite book drum hat lamp key ring cup doll coin bell basket flute map shell puzzle".split()
+)
+PLACES: tuple[str, ...] = tuple(
+    "lake forest garden park hill river beach farm market mill castle bridge meadow harbour".split()
+)
+FEELINGS: tuple[str, ...] = tuple("happy glad proud tired calm cheerful pleased busy".split())
+WEATHERS: tuple[str, ...] = tuple("sunny windy rainy cold warm foggy".split())
+TIMES: tuple[str, ...] = ("day", "morning", "evening")
+RELATIVES: tuple[str, ...] = tuple("uncle aunt mother father sister brother".split())
+PRONOUNS: tuple[str, ...] = ("he", "she", "him", "her", "his")
+GLUE: tuple[str, ...] = tuple(
+    """
+once there was a named lived near the one found gave had took to then went with carried met at saw friend too liked
+asked for wanted hold and they were played all
+    """.split()
+)
+STORY_WORDS: tuple[str, ...] = (
+    *(*GLUE, *PRONOUNS, *KINDS, *TRAITS, *LOOKS, *OBJECTS, *PLACES),
+    *(*FEELINGS, *WEATHERS, *TIMES, *RELATIVES),
+)
+
+# The programs' words: `models.tasks.programs` is their grammar.
+DIGITS: tuple[str, ...] = tuple(str(n) for n in range(10))
+VARIABLES: tuple[str, ...] = ("x", "y", "z")
+LABELS: tuple[str, ...] = tuple(f"l{n}" for n in range(1, 13))
+PROGRAM_WORDS: tuple[str, ...] = (
+    *(*DIGITS, *VARIABLES, *LABELS),
+    *("if", "else", "while", "tab", "run", "=", "+", "-", "<", ">", ":"),
+)

@@ -12,7 +12,9 @@ from models.tasks.words import NAMES, NUMBERS
 
 
 def test_the_vocabulary_is_what_it_says():
-    assert len(NAMES) == 256 and len(set(VOCABULARY)) == len(VOCABULARY) == 1 + 256 + 90
+    assert len(NAMES) == 256 and len(NUMBERS) == 90
+    assert 450 <= len(set(VOCABULARY)) == len(VOCABULARY) <= 600
+    assert VOCABULARY[1 : 1 + 256 + 90] == (*NAMES, *NUMBERS)  # the order is the checkpoints'
     assert all(3 <= len(name) <= 4 and name.isalpha() and name.islower() for name in NAMES)
     assert decode(NAME_IDS) == list(NAMES) and decode(NUMBER_IDS) == list(NUMBERS)
     assert decode(encode(["ada", "31"])) == ["ada", "31"]
@@ -52,8 +54,14 @@ def test_the_same_seed_gives_the_same_prompt():
 
 def test_own_text_fills_in_the_answer():
     prompt = own_text("Ada 31, bob 47. Ada? bob?", 48, 0)
-    assert prompt.words == ("ada", "31", "bob", "47", "ada", "31", "bob", "47")
-    assert [(q.t, q.s, q.answer) for q in prompt.questions] == [(4, 1, "31"), (6, 3, "47")]
+    assert prompt.words == ("ada", "31", "bob", "47", ".", "ada", "31", "bob", "47")
+    assert [(q.t, q.s, q.answer) for q in prompt.questions] == [(5, 1, "31"), (7, 3, "47")]
+
+
+def test_own_text_without_marks_asks_for_words_not_for_full_stops():
+    prompt = own_text("Mia took a boat. Mia had a drum.", 48, 0)
+    assert prompt.words == tuple("mia took a boat . mia had a drum .".split())
+    assert [(q.t, q.s, q.answer) for q in prompt.questions] == [(5, 1, "took"), (7, 3, "boat")]
 
 
 @pytest.mark.parametrize(
