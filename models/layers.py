@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Module(nn.Module):
@@ -157,6 +158,37 @@ def _kind_of_row(heads: int, kv_heads: int, device: torch.device) -> Tensor:
         return torch.tensor([0] * heads + [1] * kv_heads + [2] * kv_heads, device=device)
 
 
+def shifted_sums(seen: Tensor, weight: Tensor) -> Tensor:
+    """Σ_i seen[:, i : i + T] · weight[i]: seen [B,T+w-1,C], weight [w,C] -> [B,T,C].
+
+    Faster on a CPU than a depthwise convolution, above all backward.
+    """
+    width, length = weight.shape[0], seen.shape[1] - weight.shape[0] + 1
+    y = seen[:, :length] * weight[0]
+    for tap in range(1, width):
+        y = torch.addcmul(y, seen[:, tap : tap + length], weight[tap])
+    return y
+
+
+class _Taps(torch.autograd.Function):
+    """`shifted_sums` whose gradients are summed in place: autograd would fill and copy a tensor for every tap."""
+
+    @staticmethod
+    def forward(ctx: Any, seen: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(seen, weight)
+        return shifted_sums(seen, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        seen, weight = ctx.saved_tensors
+        length, passed = grad.shape[1], torch.zeros_like(seen)
+        for tap in range(len(weight)):
+            passed[:, tap : tap + length].addcmul_(grad, weight[tap])
+        taps = [(grad * seen[:, tap : tap + length]).sum((0, 1)) for tap in range(len(weight))]
+        return passed, torch.stack(taps)
+
+
 class ShortConv(Module):
     """Depthwise causal convolution over the last `width` tokens. State: the last width-1 inputs [B, width-1, C]."""
 
@@ -173,10 +205,7 @@ class ShortConv(Module):
         """x [B,T,C], state [B,w-1,C] -> (y [B,T,C], new state)."""
         width, length = self.weight.shape[0], x.shape[1]
         seen = torch.cat([state, x], 1)
-        # Shifted sums: faster on a CPU than a depthwise convolution, above all backward.
-        y = seen[:, :length] * self.weight[0]
-        for tap in range(1, width):
-            y = torch.addcmul(y, seen[:, tap : tap + length], self.weight[tap])
+        y = _Taps.apply(seen, self.weight) if torch.is_grad_enabled() else shifted_sums(seen, self.weight)
         y = y if self.bias is None else y + self.bias
         return y, seen[:, length:] if length < 4 * width else seen[:, length:].clone()
 
