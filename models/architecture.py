@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
 
 from models.backbone import Frame, Layer
 
@@ -52,6 +53,13 @@ class Architecture:
     published: Published | None = None
     width: int = WIDTH
     frame: Frame = Frame()
+
+    def sized(self, width: int = 0, depth: int = 0) -> Architecture:
+        """The same architecture at another size; 0 keeps its own. Its layers follow in their order, then again."""
+        if not width and not depth:
+            return self
+        layers = tuple(islice(cycle(self.pattern), depth or len(self.pattern)))
+        return replace(self, width=width or self.width, pattern=layers)
 
     @property
     def year(self) -> int:

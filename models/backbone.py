@@ -10,6 +10,7 @@ equals the sequence fed whole, and feeding one token is decoding.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from models.layers import LayerNorm, Linear, Module, RMSNorm
 from models.tape import Tape
 
 Make = Callable[[int], nn.Module]
+_SEEDING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,10 @@ def parameters(model: Backbone) -> tuple[int, int]:
 
 
 def seeded(seed: int, make: Callable[[], Backbone]) -> Backbone:
-    """Build a model under a seed without touching the global generator's course."""
-    with torch.random.fork_rng(devices=[]):
+    """Build a model under a seed without touching the global generator's course.
+
+    One at a time: the generator is shared by all threads, and a second seed in the middle would change the first model.
+    """
+    with _SEEDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make().eval()

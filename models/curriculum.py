@@ -1,34 +1,92 @@
-"""What a training run is made of: the recipe, and the curriculum that decides which batches come next."""
+"""What a training run is made of: the recipe, and the curriculum that decides which batches come next.
+
+Four stages. First few words, until the mechanism has formed that everything else needs. Then phone books and patterns
+alone, until thirty-two pairs are recalled: mixed with more, hybrids take much longer. Then all six tasks in every step,
+each with its own ladder of levels, climbed by performance. Last, long texts, and more of the stories.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Generator
 
-from models.tasks.batches import Batch, induction, recall
+from models.tasks.batches import Batch, copying, full_names, induction, program, recall, story
+from models.tasks.programs import LEVELS as PROGRAMS
+
+FORM_TOKENS = {"recall": 1536, "induction": 512}
+TOKENS = {"recall": 640, "full names": 384, "induction": 384, "copying": 320, "story": 768, "program": 96}
+LATE_TOKENS = {"recall": 512, "full names": 256, "induction": 256, "copying": 256, "story": 2048, "program": 96}
+LEAST_ROWS = {"recall": 2, "full names": 2}  # of a micro-batch, even if they exceed its tokens; else one
+WEIGHTS = {"program": 0.25}  # of the tasks' losses, else 1; sums stay hard for long, and their noise slowed the others
+LONG_PAIRS = (64, 92, 128, 180, 250)
+LONG_PATTERNS = (192, 384, 512)
+LONG_AREAS = (128, 256, 384)
+STORY_WORDS, PROGRAM_WORDS = 48, 80  # a row's usual length, from which the number of rows follows
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a checkpoint was trained with; goes into the manifest as it is."""
 
-    steps: int = 4000
+    steps: int = 2000
     lr: float = 3e-3
     weight_decay: float = 0.1
     warmup: int = 60
-    decay_share: float = 0.3  # the last share of the steps, in which the learning rate falls to 2 %
-    long_share: float = 0.25  # the last share of the steps, in which lengths go up to 512 tokens
-    levels: tuple[int, ...] = (2, 4, 8, 16, 32, 44)
+    decay_share: float = 0.5  # the last share of the steps, in which the learning rate falls to 2 %
+    long_share: float = 0.33  # the last share of the steps: lengths up to 512 tokens, and late_tokens
+    levels: tuple[int, ...] = (2, 4, 8, 16, 32, 44)  # pairs of a phone book
+    entries: tuple[int, ...] = (1, 2, 4, 8, 12)  # entries of a phone book of full names
+    words: tuple[int, ...] = (2, 4, 8, 16)  # words to copy
+    first_share: float = 0.4  # the share of the steps that the few words may last
+    form_share: float = 0.55  # the share of the steps after which all tasks begin at the latest
+    form_pairs: int = 32  # or when so many pairs are mastered
     patience: float = 0.1  # share of the steps after which a level opens even if the last one was not mastered
-    recall_tokens: int = 2048
-    induction_tokens: int = 1024
+    form_tokens: dict[str, int] = field(default_factory=lambda: dict(FORM_TOKENS))
+    tokens: dict[str, int] = field(default_factory=lambda: dict(TOKENS))  # a step, by task
+    late_tokens: dict[str, int] = field(default_factory=lambda: dict(LATE_TOKENS))
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     induction_first: bool = False
+    muon: float = 2.0  # learning rate of Muon, as a multiple of lr; 0: AdamW for all
+    dense_first: bool = False  # sparse attention reads every token until all tasks begin
+    forget: float = 0.0  # share of the phone books, until all tasks begin, of which only attention knows the pairs
     balance: float = 0.001
     seed: int = 0
+
+
+@dataclass
+class Ladder:
+    """The levels of one task: the next opens when the running accuracy at the hardest passes `bar`, or by time."""
+
+    levels: tuple[int, ...]
+    patience: float  # in steps
+    bar: float = 0.75
+    level: int = 0
+    entered: int = 0
+    mastered: float = 0.0
+
+    @property
+    def top(self) -> bool:
+        return self.level + 1 == len(self.levels)
+
+    def draw(self, rng: random.Random) -> int:
+        """Half of the time the hardest level reached, else any up to it."""
+        return self.levels[self.level] if rng.random() < 0.5 else rng.choice(self.levels[: self.level + 1])
+
+    def learn(self, load: int, accuracy: float, step: int) -> str | None:
+        """Note a batch; the level that opened, if one did, and whether by time."""
+        if self.top or load != self.levels[self.level]:
+            return None
+        self.mastered = 0.9 * self.mastered + 0.1 * accuracy
+        passed = self.mastered > self.bar
+        if not passed and step - self.entered <= self.patience:
+            return None
+        self.level, self.mastered, self.entered = self.level + 1, 0.0, step
+        return f"{self.levels[self.level]}{'' if passed else ' (time)'}"
 
 
 class Curriculum:
@@ -36,63 +94,105 @@ class Curriculum:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.random = recipe, random.Random(recipe.seed)
-        self.level, self.entered, self.mastered = 0, 0, 0.0
-        self.first = True  # few words, until the mechanism has formed
-        self.accuracy = {"recall": 0.0, "induction": 0.0}
+        self.stage = "few words"  # then "forming", then "all"
+        patience = recipe.patience * recipe.steps
+        self.ladders = {
+            "recall": Ladder(recipe.levels, patience),
+            "full names": Ladder(recipe.entries, patience),
+            "copying": Ladder(recipe.words, patience, bar=0.9),
+            # Most words of a trace are easy, and sums take long to be learned.
+            "program": Ladder(tuple(range(len(PROGRAMS))), 2 * patience, bar=0.95),
+        }
+        self.accuracy = dict.fromkeys(recipe.tokens, 0.0)
 
     def state(self) -> dict[str, Any]:
-        return {"random": json.dumps(self.random.getstate()), "accuracy": self.accuracy} | {
-            name: getattr(self, name) for name in ("level", "entered", "mastered", "first")
+        return {
+            "random": json.dumps(self.random.getstate()),
+            "accuracy": dict(self.accuracy),
+            "stage": self.stage,
+            "ladders": {task: (one.level, one.entered, one.mastered) for task, one in self.ladders.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         version, inner, gauss = json.loads(state["random"])
         self.random.setstate((version, tuple(inner), gauss))
-        self.accuracy = dict(state["accuracy"])
-        for name in ("level", "entered", "mastered", "first"):
-            setattr(self, name, state[name])
+        self.accuracy, self.stage = dict(state["accuracy"]), state["stage"]
+        for task, (level, entered, mastered) in state["ladders"].items():
+            self.ladders[task] = dataclasses.replace(
+                self.ladders[task], level=level, entered=entered, mastered=mastered
+            )
+
+    def forgets(self) -> bool:
+        """Whether the layers beside attention forget the pairs of the phone book that comes now."""
+        return self.stage != "all" and self.recipe.forget > 0 and self.random.random() < self.recipe.forget
 
     def batches(self, generator: Generator, step: int) -> dict[str, Batch]:
         """The micro-batches of this step."""
-        recipe, long = self.recipe, step >= self.recipe.steps * (1 - self.recipe.long_share)
-        if self.first and recipe.induction_first:
-            return {"induction": induction(generator, 24, 48, 4, 20, symbols=64)}
-        if self.first:
+        few = self.stage == "few words"
+        if few and self.recipe.induction_first:
+            return {"induction": induction(generator, 24, 48, 4, 20, symbols=32)}
+        if few:
             pairs = self.random.choice((2, 3, 4, 6))
-            return {"recall": recall(generator, 64, pairs, max(2, pairs // 2), few=True)}
-        pairs = self.recipe.levels[self.level] if self.random.random() < 0.5 else self._easier()
-        if long and self.random.random() < 0.5:
-            pairs = self.random.choice((64, 92, 128, 180, 250))
-        queries = max(2, min(pairs // 2, (512 - 2 * pairs) // 2))
-        length = (
-            self.random.choice((192, 384, 512)) if long and self.random.random() < 0.5 else min(96, max(16, 4 * pairs))
-        )
-        rows = max(2, recipe.recall_tokens // (2 * pairs + 2 * queries))
-        return {
-            "recall": recall(generator, min(rows, 128), pairs, queries),
-            "induction": induction(generator, max(2, recipe.induction_tokens // length), length, 3, length // 2),
+            return {"recall": recall(generator, 48, pairs, pairs, few=True)}
+        late = step >= self.recipe.steps * (1 - self.recipe.long_share)
+        tokens = self.recipe.late_tokens if late else self.recipe.tokens
+        tokens = tokens if self.stage == "all" else self.recipe.form_tokens
+        pairs, length, (words, area) = self._pairs(late), self._length(late), self._list(late)
+        queries = max(2, min(pairs, (512 - 2 * pairs) // 2))
+        entries = self.ladders["full names"].draw(self.random)
+        made = {
+            "recall": lambda rows: recall(generator, min(rows, 128), pairs, queries),
+            "full names": lambda rows: full_names(generator, rows, entries, min(entries, 4)),
+            "induction": lambda rows: induction(generator, rows, length, 3, length // 2),
+            "copying": lambda rows: copying(generator, rows, area, words),
+            "story": lambda rows: story(generator, rows),
+            "program": lambda rows: program(generator, rows, self.ladders["program"].draw(self.random)),
         }
+        row = {
+            "recall": 2 * (pairs + queries),
+            "full names": 4 * (entries + min(entries, 4)),
+            "induction": length,
+            "copying": area + words + 2,
+            "story": STORY_WORDS,
+            "program": PROGRAM_WORDS,
+        }
+        return {task: made[task](max(LEAST_ROWS.get(task, 1), size // row[task])) for task, size in tokens.items()}
 
-    def _easier(self) -> int:
-        return self.random.choice(self.recipe.levels[: self.level + 1])
+    def _pairs(self, late: bool) -> int:
+        pairs = self.ladders["recall"].draw(self.random)
+        return self.random.choice(LONG_PAIRS) if late and self.random.random() < 0.5 else pairs
+
+    def _length(self, late: bool) -> int:
+        if late and self.random.random() < 0.5:
+            return self.random.choice(LONG_PATTERNS)
+        return min(96, max(16, 4 * self.ladders["recall"].draw(self.random)))
+
+    def _list(self, late: bool) -> tuple[int, int]:
+        """(words to copy, size of the area they stand in)."""
+        words = self.ladders["copying"].draw(self.random)
+        if late and self.random.random() < 0.3:
+            return words, self.random.choice(LONG_AREAS)
+        return words, words * self.random.choice((2, 3, 4))
 
     def learn(self, task: str, accuracy: float, batch: Batch, step: int) -> str | None:
         """Note the accuracy of a batch; says what changed, if something did."""
         self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
-        if self.first:
-            if self.accuracy[task] > 0.8 or step > 0.25 * self.recipe.steps:
-                self.first, self.entered = False, step
-                return f"{task} formed" if self.accuracy[task] > 0.8 else f"{task} not formed in time"
+        if self.stage == "few words":
+            formed = self.accuracy[task] > 0.8
+            if not formed and step <= self.recipe.first_share * self.recipe.steps:
+                return None
+            return self._enter("forming", step, f"{task} formed" if formed else f"{task} not formed in time")
+        if task not in self.ladders:
             return None
-        if (
-            task == "induction"
-            or batch.load != self.recipe.levels[self.level]
-            or self.level + 1 == len(self.recipe.levels)
-        ):
-            return None
-        self.mastered = 0.9 * self.mastered + 0.1 * accuracy
-        if self.mastered > 0.75 or step - self.entered > self.recipe.patience * self.recipe.steps:
-            forced = "" if self.mastered > 0.75 else " (time)"
-            self.level, self.mastered, self.entered = self.level + 1, 0.0, step
-            return f"{self.recipe.levels[self.level]} pairs{forced}"
-        return None
+        ladder = self.ladders[task]
+        climbed = ladder.learn(batch.load, accuracy, step)
+        over = step > self.recipe.form_share * self.recipe.steps
+        if self.stage == "forming" and (over or ladder.levels[ladder.level] > self.recipe.form_pairs or ladder.top):
+            return self._enter("all", step, f"all tasks{' (time)' if over else ''}")
+        return climbed and f"{task} {climbed}"
+
+    def _enter(self, stage: str, step: int, event: str) -> str:
+        self.stage = stage
+        for ladder in self.ladders.values():
+            ladder.entered = step
+        return event

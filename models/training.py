@@ -1,13 +1,15 @@
 """The trainer: one recipe for the whole zoo, resumable, with its log on disk.
 
-    python -m models.training mha mamba2        train these        python -m models.training --all
+    python -m models.training mha mamba2        train these        python -m models.training --all    what is missing
 
-Two tasks share every step, a micro-batch each: recall (phone books) and induction (repeated patterns). Recall is
-taught from short books to long ones, by performance: half of the batches at the hardest level reached, half below; the
-next level opens when the running accuracy passes 0.75, or when its share of the steps is used up. Every run starts on
-few words, until the mechanism has formed: on short patterns where the first layer is softmax attention (nothing else is
-learned before there are induction heads), on short phone books elsewhere. The last part of the run lengthens both tasks
-to 512 tokens.
+Six tasks share a step, a micro-batch each: recall (phone books), full names (phone books whose keys and values are two
+words), induction (repeated patterns), selective copying, short stories, and the execution of small programs. All but
+induction and stories get harder by performance: half of the
+batches at the hardest level reached, half below; the next level opens when the running accuracy passes a bar, or when
+its share of the steps is used up. Every run starts on few words, until the mechanism has formed: short patterns where
+the first layer is softmax attention (nothing else is learned before there are induction heads), short phone books
+elsewhere. Recall and induction go on alone until they hold thirty-two pairs; then all tasks begin. The last part of a
+run lengthens the texts to 512 tokens and turns to the stories.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import re
 import time
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 import torch.nn.functional as F
@@ -31,17 +33,38 @@ from models.backbone import Backbone, parameters
 from models.curriculum import Curriculum, Recipe
 from models.evaluation import report
 from models.ffn import MixtureOfExperts, balance_loss
+from models.mixers.sparse import SparseAttention
+from models.muon import Muon
+from models.progress import Progress, duration
 from models.tape import Tape
 from models.tasks import batches
+from models.tasks.prompts import LONGEST
 from models.zoo import ZOO, build
+
+# Kimi Linear's fixed state is so quick that it learns all recall it can hold, and attention stays idle. So its other
+# layers forget the pairs of every second phone book until all tasks begin.
+OVERRIDES: dict[str, dict[str, Any]] = {"kimi-linear": {"forget": 0.5}}
 
 
 def recipe(id: str, **overrides: Any) -> Recipe:
-    """The recipe of architecture `id`: the common one; induction first where the first layer is softmax attention."""
-    first = next(block.mixer for block in build(id).layers if block.mixer is not None)
-    return dataclasses.replace(Recipe(induction_first=first.family in ("attention", "local")), **overrides)
+    """The recipe of architecture `id`: the common one, and what its kind needs beside.
+
+    Where the first layer is softmax attention, induction comes first: nothing else is learned before its heads are
+    there. A sparse one reads everything until then, so that its indexer learns from every token (as published).
+    Stacks without any softmax attention take AdamW for all: with Muon they recalled less after as many tokens.
+    """
+    mixers = [block.mixer for block in build(id).layers if block.mixer is not None]
+    attends = [mixer.family in ("attention", "local") for mixer in mixers]
+    own: dict[str, Any] = {
+        "induction_first": attends[0],
+        "dense_first": any(isinstance(mixer, SparseAttention) for mixer in mixers),
+    }
+    if not any(attends):
+        own["muon"] = 0.0
+    return dataclasses.replace(Recipe(), **own | OVERRIDES.get(id, {}) | overrides)
 
 
+KEPT = 200  # steps after which what a restart needs is written
 UNDECAYED = re.compile(r"conv|embed|system|A_log|\.(mix|bonus)$")  # parameters with a meaning, though matrices
 
 
@@ -51,24 +74,52 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.lr * min(1.0, (step + 1) / recipe.warmup, max(0.02, left))
 
 
-def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; weight decay on projection matrices only, not on norms, decays, convolutions, systems or embeddings."""
-    matrices = [p for name, p in model.named_parameters() if p.dim() >= 2 and not UNDECAYED.search(name)]
-    chosen = {id(p) for p in matrices}
+def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the projections of the stack if the recipe has it, AdamW for the rest.
+
+    Weight decay is for projections and the head only, not for norms, decays, convolutions, systems or embeddings.
+    """
+    matrices = {name: p for name, p in model.named_parameters() if p.dim() >= 2 and not UNDECAYED.search(name)}
+    inner = [p for name, p in matrices.items() if recipe.muon and min(p.shape[-2:]) > 1 and not name.startswith("head")]
+    chosen = {id(p) for p in inner}
+    outer = [p for p in matrices.values() if id(p) not in chosen]
+    chosen = {id(p) for p in matrices.values()}
     rest = [p for p in model.parameters() if id(p) not in chosen]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98), fused=True)
+    groups = [{"params": outer, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, betas=(0.9, 0.98), fused=True)
+    if not inner:
+        return [adamw]
+    return [Muon(inner, lr=recipe.muon * recipe.lr, weight_decay=recipe.weight_decay / recipe.muon), adamw]
 
 
-def loss_of(model: Backbone, batch: batches.Batch, recipe: Recipe, device: torch.device | str) -> tuple[Tensor, float]:
-    """(loss on the asked tokens plus the experts' balance loss, accuracy); moves the experts' biases."""
+def forgetful(model: Backbone, tokens: Tensor, cut: int, tape: Tape | None = None) -> Tensor:
+    """Logits [B,T,vocab] of tokens [B,T] when all layers but attention forget what they read before token `cut`."""
+    first, kept = model(tokens[:, :cut])
+    fresh = model.init_state(len(tokens))
+    attends = [block.mixer is not None and block.mixer.cached for block in model.layers]
+    states = tuple(old if one else new for one, old, new in zip(attends, kept, fresh, strict=True))
+    return torch.cat([first, model(tokens[:, cut:], states, tape)[0]], 1)
+
+
+def loss_of(
+    model: Backbone, batch: batches.Batch, recipe: Recipe, device: torch.device | str, cut: int = 0
+) -> tuple[Tensor, float]:
+    """(loss on the asked tokens plus the experts' balance loss, accuracy); moves the experts' biases.
+
+    `cut` > 0: only attention remembers what stands before that token (see `forgetful`).
+    """
     routed = any(isinstance(module, MixtureOfExperts) for module in model.modules())
     tape = Tape(frozenset({"router", "chosen"}), graph=True) if routed else None
-    logits = model(batch.tokens.to(device), tape=tape)[0]
+    tokens = batch.tokens.to(device)
+    logits = forgetful(model, tokens, cut, tape) if cut else model(tokens, tape=tape)[0]
     targets = batch.targets.to(device)
     asked = targets != batches.IGNORE
     logits, targets = logits[asked], targets[asked]
-    loss = F.cross_entropy(logits, targets)
+    if batch.weights is None:
+        loss = F.cross_entropy(logits, targets)
+    else:
+        weights = batch.weights.to(device)[asked]
+        loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
     for index, record in tape.layers.items() if tape is not None else ():
         experts = model.layers[index].ffn
         if experts.bias is None:
@@ -84,7 +135,9 @@ class Run:
     def __init__(self, id: str, recipe: Recipe, device: torch.device | str) -> None:
         self.id, self.recipe, self.device = id, recipe, device
         self.model: Backbone = build(id, seed=recipe.seed).to(device).train()
-        self.optimizer = optimizer(self.model, recipe)
+        self.optimizers = optimizers(self.model, recipe)
+        self.sparse = [(module, module.keep) for module in self.model.modules() if isinstance(module, SparseAttention)]
+        self.rates = [group["lr"] / recipe.lr for one in self.optimizers for group in one.param_groups]
         self.curriculum = Curriculum(recipe)
         self.generator = Generator().manual_seed(recipe.seed + 1)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
@@ -92,20 +145,26 @@ class Run:
     def advance(self) -> dict[str, Any]:
         """One optimiser step; returns what the log wants."""
         started = time.perf_counter()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.recipe, self.step)
-        self.optimizer.zero_grad()
+        groups = [group for one in self.optimizers for group in one.param_groups]
+        for group, rate in zip(groups, self.rates, strict=True):
+            group["lr"] = rate * learning_rate(self.recipe, self.step)
+        for module, keep in self.sparse:
+            early = self.recipe.dense_first and self.curriculum.stage != "all"
+            module.keep = LONGEST if early else keep
+        self.model.zero_grad()
         entry: dict[str, Any] = {"step": self.step}
         for task, batch in self.curriculum.batches(self.generator, self.step).items():
-            loss, right = loss_of(self.model, batch, self.recipe, self.device)
-            loss.backward()
+            cut = 2 * batch.load if task == "recall" and self.curriculum.forgets() else 0
+            loss, right = loss_of(self.model, batch, self.recipe, self.device, cut)
+            (loss * self.recipe.weights.get(task, 1.0)).backward()
             self.tokens += batch.tokens.numel()
             entry |= {f"{task} loss": round(loss.item(), 4), f"{task} accuracy": round(right, 4)}
             event = self.curriculum.learn(task, right, batch, self.step)
             if event:
                 entry["event"] = event
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+        for one in self.optimizers:
+            one.step()
         self.step += 1
         self.seconds += time.perf_counter() - started
         return entry | {"tokens": self.tokens, "seconds": round(self.seconds, 1)}
@@ -114,7 +173,7 @@ class Run:
         state = {
             "recipe": json.dumps(dataclasses.asdict(self.recipe)),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [one.state_dict() for one in self.optimizers],
             "curriculum": self.curriculum.state(),
             "generator": self.generator.get_state(),
             "counters": [self.step, self.tokens, self.seconds],
@@ -130,33 +189,83 @@ class Run:
         if state["recipe"] != json.dumps(dataclasses.asdict(self.recipe)):
             return False
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for one, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            one.load_state_dict(saved)
         self.curriculum.restore(state["curriculum"])
         self.generator.set_state(state["generator"])
         self.step, self.tokens, self.seconds = state["counters"]
         return True
 
 
-def train(id: str, recipe: Recipe, *, device: torch.device | str = "cpu", logs: Path, folder: Path) -> dict[str, Any]:
-    """Train one architecture to the end (resuming what `logs` holds), save its checkpoint, return its facts."""
+def train(
+    id: str,
+    recipe: Recipe,
+    *,
+    device: torch.device | str = "cpu",
+    logs: Path,
+    folder: Path,
+    out: TextIO | None = None,
+) -> dict[str, Any]:
+    """Train one architecture to the end (resuming what `logs` holds), save its checkpoint, return its facts.
+
+    `out`: where the progress line goes, if not to the terminal.
+    """
     run = Run(id, recipe, device)
-    logs.mkdir(parents=True, exist_ok=True)
-    resume, log = logs / f"{id}.resume", logs / f"{id}.jsonl"
-    resumed = run.resume(resume)
-    with log.open("a" if resumed else "w") as lines:
-        while run.step < recipe.steps:
-            entry = run.advance()
-            if "event" in entry or run.step % 20 == 0:
-                lines.write(json.dumps(entry) + "\n")
-                lines.flush()
-            if "event" in entry or run.step % 200 == 0:
-                print(f"{id} {run.step}/{recipe.steps}", entry, flush=True)
-            if run.step % 200 == 0:
-                run.save(resume)
+    finish(run, logs, id, Progress(id, recipe.steps, out))
     facts = _facts(run)
     checkpoints.save(id, run.model, facts, folder)
-    resume.unlink(missing_ok=True)
+    (logs / f"{id}.resume").unlink(missing_ok=True)
     return facts
+
+
+def finish(run: Run, logs: Path, name: str, progress: Progress) -> None:
+    """Take `run` to its last step, from where `logs` holds it, and keep there its log and what a restart needs."""
+    logs.mkdir(parents=True, exist_ok=True)
+    resume, log = logs / f"{name}.resume", logs / f"{name}.jsonl"
+    resumed = run.resume(resume)
+    before = run.tokens, run.seconds
+    try:
+        with log.open("a" if resumed else "w") as lines:
+            while run.step < run.recipe.steps:
+                entry = run.advance()
+                if "event" in entry:
+                    progress.say(f"{entry['event']}, after {run.step} steps")
+                speed = (run.tokens - before[0]) / (run.seconds - before[1])
+                progress.show(run.step, speed, tokens_left(run) / speed, run.curriculum.stage, run.curriculum.accuracy)
+                if "event" in entry or run.step % 20 == 0:
+                    lines.write(json.dumps(entry) + "\n")
+                    lines.flush()
+                if run.step % KEPT == 0:
+                    run.save(resume)
+    finally:
+        progress.close()
+
+
+def tokens_left(run: Run) -> int:
+    """Tokens from here to the end of a run, as if all tasks had begun: in its first stages it reads fewer."""
+    recipe = run.recipe
+    late = round(recipe.steps * (1 - recipe.long_share))
+    early_steps, late_steps = max(0, late - run.step), recipe.steps - max(late, run.step)
+    return early_steps * sum(recipe.tokens.values()) + late_steps * sum(recipe.late_tokens.values())
+
+
+def forecast(run: Run, resume: Path, steps: int = 3) -> tuple[float, float]:
+    """(seconds from here to the end of a run, tokens a second), by a few steps on all tasks; they spoil the run."""
+    run.resume(resume)
+    left = tokens_left(run)
+    run.curriculum.stage = "all"
+    run.advance()  # the first step is slower
+    tokens, seconds = run.tokens, run.seconds
+    for _ in range(steps):
+        run.advance()
+    speed = (run.tokens - tokens) / (run.seconds - seconds)
+    return left / speed, speed
+
+
+def trained(id: str, recipe: Recipe, folder: Path) -> bool:
+    """Whether `folder` holds a checkpoint of this recipe."""
+    made = checkpoints.manifest(folder).get(id, {}).get("recipe")
+    return made == json.loads(json.dumps(dataclasses.asdict(recipe))) and (folder / f"{id}.safetensors").exists()
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -181,7 +290,8 @@ def _facts(run: Run) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the zoo's tiny models.")
     parser.add_argument("ids", nargs="*", help="architectures to train, one after the other")
-    parser.add_argument("--all", action="store_true", help="train every architecture of the zoo")
+    parser.add_argument("--all", action="store_true", help="train every architecture of the zoo that --folder lacks")
+    parser.add_argument("--again", action="store_true", help="with --all: also those trained with this recipe before")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--lr", type=float, default=Recipe.lr)
     parser.add_argument("--seed", type=int, default=0)
@@ -194,8 +304,24 @@ def main() -> None:
     if unknown or not (options.ids or options.all):
         parser.error(f"name architectures out of: {', '.join(ZOO)} (or --all)")
     torch.set_num_threads(options.threads)
-    for id in ZOO if options.all else options.ids:
-        chosen = recipe(id, steps=options.steps, lr=options.lr, seed=options.seed)
+    wanted = {
+        id: recipe(id, steps=options.steps, lr=options.lr, seed=options.seed)
+        for id in (ZOO if options.all else options.ids)
+    }
+    if options.all and not options.again:
+        wanted = {id: chosen for id, chosen in wanted.items() if not trained(id, chosen, options.folder)}
+        print(f"{len(ZOO) - len(wanted)} of {len(ZOO)} are done with this recipe (--again trains them too)", flush=True)
+    expected = [
+        forecast(Run(id, chosen, options.device), options.logs / f"{id}.resume") for id, chosen in wanted.items()
+    ]
+    if expected:
+        seconds, speeds = zip(*expected, strict=True)
+        print(
+            f"{len(wanted)} to train: {duration(sum(seconds))} or somewhat less, at {min(speeds):,.0f} to "
+            f"{max(speeds):,.0f} tokens/s, measured in a few steps of each",
+            flush=True,
+        )
+    for id, chosen in wanted.items():
         facts = train(id, chosen, device=options.device, logs=options.logs, folder=options.folder)
         print(id, json.dumps(facts["accuracy"]), flush=True)
 

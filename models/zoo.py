@@ -7,22 +7,37 @@ from models.backbone import Backbone, parameters, seeded
 from models.entries import attention, hybrid, linear, recurrent, ssm
 from models.tasks.tokenizer import VOCABULARY
 
-__all__ = ["FAMILIES", "HEADS", "HEAD_DIM", "WIDTH", "ZOO", "Architecture", "Published", "build"]
+__all__ = [
+    "FAMILIES",
+    "HEADS",
+    "HEAD_DIM",
+    "SMALL",
+    "WIDTH",
+    "ZOO",
+    "Architecture",
+    "Published",
+    "build",
+    "construct",
+]
 
 ZOO: dict[str, Architecture] = {
     entry.id: entry for family in (attention, linear, ssm, recurrent, hybrid) for entry in family.ENTRIES
 }
+
+#: Entries that are only ever trained in front of a person.
+SMALL: dict[str, Architecture] = {attention.ATTENTION_ONLY.id: attention.ATTENTION_ONLY}
 
 
 def build(id: str, *, seed: int = 0) -> Backbone:
     """An untrained model of the architecture `id`; KeyError with the known ids otherwise."""
     if id not in ZOO:
         raise KeyError(f"no architecture {id!r}; known: {', '.join(ZOO)}")
-    entry = ZOO[id]
-    return seeded(
-        seed,
-        lambda: Backbone(entry.pattern, width=entry.width, vocabulary=len(VOCABULARY), frame=entry.frame),
-    )
+    return construct(ZOO[id], len(VOCABULARY), seed=seed)
+
+
+def construct(entry: Architecture, vocabulary: int, *, seed: int = 0) -> Backbone:
+    """An untrained model of an entry, in or outside the zoo, that knows so many tokens."""
+    return seeded(seed, lambda: Backbone(entry.pattern, width=entry.width, vocabulary=vocabulary, frame=entry.frame))
 
 
 def main() -> None:

@@ -7,6 +7,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("house", deadline=None)  # machines that do other things, again
+settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from models.architecture import Architecture, Published
 from models.backbone import Layer
 from models.entries.parts import gated, latent, mlp, softmax, sparse
+from models.mixers.softmax import SoftmaxAttention
 
 ENTRIES = (
     Architecture(
@@ -93,4 +94,16 @@ ENTRIES = (
         "Longformer, 2004.05150",
         "2020-04",
     ),
+)
+
+#: Not in the zoo, because it makes no language model: the smallest stack in which induction heads form.
+ATTENTION_ONLY = Architecture(
+    "attention-only",
+    "Attention only",
+    "Attention",
+    "attention",
+    "Softmax attention with two heads and nothing else: no feed-forward, no convolution.",
+    (Layer(partial(SoftmaxAttention, heads=2, head_dim=32), None),) * 2,
+    "In-context Learning and Induction Heads, Olsson et al., 2209.11895",
+    "2022-09",
 )

@@ -7,11 +7,22 @@ import torch
 
 from models import checkpoints, training
 from models.checkpoints import CheckpointError
-from models.evaluation import TEST_SEED, accuracy
+from models.curriculum import Curriculum, Ladder, Recipe
+from models.evaluation import (
+    LONGEST_STORY,
+    TEST_SEED,
+    accuracy,
+    by_distance,
+    continued,
+    told,
+    without_attention,
+)
 from models.tasks import batches
+from models.tasks.tokenizer import END, VOCABULARY
 from models.zoo import ZOO, build
 
-SHORT = {"steps": 50, "warmup": 5, "levels": (2, 4), "recall_tokens": 256, "induction_tokens": 256}
+TASKS = tuple(Recipe().tokens)
+SHORT = {"steps": 50, "warmup": 5, "levels": (2, 4), "tokens": dict.fromkeys(TASKS, 128)}
 
 
 def losses(id: str, steps: int) -> list[float]:
@@ -55,6 +66,107 @@ def test_a_killed_run_resumes_where_it_was(tmp_path):
     assert not other.resume(tmp_path / "state")
 
 
+def test_the_mixture_resumes_where_it_was():
+    recipe = training.Recipe(steps=40)
+    one = Curriculum(recipe)
+    one.stage = "all"
+    for step in range(12):
+        for task, batch in one.batches(torch.Generator().manual_seed(step), step).items():
+            one.learn(task, 0.9, batch, step)
+    other = Curriculum(recipe)
+    other.restore(one.state())
+    assert other.state() == one.state() and other.ladders["recall"].level > 0
+    for step in (12, 39):  # in the middle, and in the last part
+        pair = [each.batches(torch.Generator().manual_seed(7), step) for each in (one, other)]
+        assert pair[0].keys() == set(recipe.tokens)
+        assert all(torch.equal(pair[0][task].tokens, pair[1][task].tokens) for task in recipe.tokens)
+
+
+def test_the_last_part_turns_to_stories_and_long_texts():
+    recipe = training.Recipe(steps=400)
+    curriculum = Curriculum(recipe)
+    curriculum.stage = "all"
+    sizes = {}
+    for start in (0, 300):
+        drawn = [curriculum.batches(torch.Generator().manual_seed(s), s) for s in range(start, start + 40)]
+        shares = {task: sum(one[task].tokens.numel() for one in drawn) for task in recipe.tokens}
+        sizes[start] = shares["story"] / sum(shares.values()), max(one["recall"].tokens.shape[1] for one in drawn)
+    assert sizes[300][0] > 1.4 * sizes[0][0] and sizes[0][1] <= 88 < 400 < sizes[300][1] <= 512
+
+
+def test_all_tasks_begin_when_recall_has_formed_or_its_time_is_over():
+    for right, share in ((1.0, 0.2), (0.0, 0.55)):
+        curriculum, seen = Curriculum(training.Recipe(steps=1000, first_share=0.05)), []
+        for step in range(600):
+            drawn = curriculum.batches(torch.Generator().manual_seed(step), step)
+            seen.append(set(drawn))
+            for task, batch in drawn.items():
+                curriculum.learn(task, right, batch, step)
+        assert seen[0] == {"recall"} and seen[100] == {"recall", "induction"} and len(seen[-1]) == 6
+        assert seen.index(seen[-1]) <= 1000 * share + 2
+        assert (curriculum.ladders["recall"].levels[curriculum.ladders["recall"].level] > 32) == (right == 1.0)
+
+
+def test_a_level_opens_by_performance_or_by_time():
+    ladder = Ladder((2, 4, 8), patience=100)
+    assert ladder.learn(4, 1.0, 0) is None and ladder.mastered == 0.0  # not the hardest level
+    opened = [ladder.learn(2, 1.0, step) for step in range(20)]
+    assert opened.index("4") < 20 and ladder.levels[ladder.level] == 4
+    late = [ladder.learn(4, 0.0, step) for step in range(20, 140)]
+    assert [event for event in late if event] == ["8 (time)"]
+    assert ladder.learn(8, 1.0, 1000) is None
+
+
+@pytest.mark.parametrize("id", ["mha", "mamba2"])
+def test_beginnings_are_continued_and_judged(id):
+    model = build(id)
+    beginnings = [["once", "there"], ["mia", "was", "a", "shy", "girl", "."]]
+    texts = continued(model, beginnings)
+    assert texts == continued(model, beginnings) != continued(model, beginnings, seed=1)
+    for text, given in zip(texts, beginnings, strict=True):
+        assert text[: len(given)] == given
+        assert len(text) == LONGEST_STORY if END not in text else text.index(END) == len(text) - 1
+    assert told(model, count=4) == {"grammatical": 0.0, "accepted": 0.0}
+
+
+def test_a_sparse_attention_reads_everything_until_all_tasks_begin():
+    run = training.Run("dsa", training.recipe("dsa", **SHORT), "cpu")
+    keeps = [module.keep for module, _ in run.sparse]
+    run.advance()
+    assert run.recipe.dense_first and all(
+        module.keep > keep for (module, _), keep in zip(run.sparse, keeps, strict=True)
+    )
+    run.curriculum.stage = "all"
+    run.advance()
+    assert keeps and [module.keep for module, _ in run.sparse] == keeps
+
+
+@pytest.mark.parametrize("id", ["mha", "mamba2", "qwen3-next"])
+def test_only_attention_remembers_what_is_before_the_cut(id):
+    model, tokens = (
+        build(id, seed=2).double(),
+        torch.randint(1, 400, (2, 24), generator=torch.Generator().manual_seed(0)),
+    )
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(3.0)  # large enough that what is remembered shows
+        cut, whole = training.forgetful(model, tokens, 16), model(tokens)[0]
+        alone = model(tokens[:, 16:])[0]
+    assert torch.allclose(cut[:, :16], whole[:, :16])
+    assert torch.allclose(cut[:, 16:], whole[:, 16:]) == (id == "mha")
+    assert torch.allclose(cut[:, 16:], alone) == (id == "mamba2")
+
+
+def test_kimi_linear_has_phone_books_that_only_attention_knows():
+    shares = {id: training.recipe(id).forget for id in ("mha", "sliding-window", "mamba2", "qwen3-next", "kimi-linear")}
+    assert shares == {"mha": 0.0, "sliding-window": 0.0, "mamba2": 0.0, "qwen3-next": 0.0, "kimi-linear": 0.5}
+    run = training.Run("kimi-linear", training.recipe("kimi-linear", **SHORT), "cpu")
+    drawn = [run.curriculum.forgets() for _ in range(200)]
+    assert 60 < sum(drawn) < 140
+    run.curriculum.stage = "all"
+    assert not any(run.curriculum.forgets() for _ in range(50))
+
+
 def test_learning_rate_rises_holds_and_falls():
     recipe = training.Recipe(steps=1000)
     rates = [training.learning_rate(recipe, step) for step in (0, 59, 500, 999)]
@@ -95,18 +207,41 @@ def test_shipped_checkpoints_do_what_the_manifest_says(id):
         assert accuracy(model, fresh) == pytest.approx(stated, abs=0.09)
     if ZOO[id].family in ("attention", "hybrid"):
         assert facts["accuracy"]["recall"]["42"] >= 0.98
+        assert facts["accuracy"]["story"]["accepted"] >= 0.9
+    stories = told(model, count=64)
+    assert stories["accepted"] == pytest.approx(facts["accuracy"]["story"]["accepted"], abs=0.12)
 
 
 @pytest.mark.parametrize("id", HYBRIDS)
 def test_a_hybrids_attention_is_not_idle(id):
     """Without its attention layers a hybrid's recall must fall: else they do nothing."""
     model = checkpoints.load(id)
-    fresh = batches.recall(torch.Generator().manual_seed(TEST_SEED + 1), 32, 42, 6)
-    assert accuracy(model, fresh) >= 0.95
-    for block in model.layers:
-        if block.mixer is not None and block.mixer.cached:
-            block.mixer.out.weight.data.zero_()
-    assert accuracy(model, fresh) < 0.5
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    silent = without_attention(model)
+    assert silent is not None and silent["42"] < 0.5 < 0.95 < by_distance(model, rows=32)["1-8"]
+    assert checkpoints.manifest()[id]["accuracy"]["without attention"]["42"] == pytest.approx(silent["42"], abs=0.05)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_only_a_stack_of_both_kinds_can_lose_its_attention():
+    assert without_attention(build("mha")) is None and without_attention(build("mamba2")) is None
+
+
+def test_accuracy_by_distance_tells_old_from_new():
+    class Recent(torch.nn.Module):
+        """Knows the last eight pairs and says a wrong number for the others."""
+
+        def forward(self, tokens):
+            logits = torch.zeros(*tokens.shape, len(VOCABULARY))
+            for row, words in enumerate(tokens.tolist()):
+                book = dict(zip(words[64:80:2], words[65:80:2], strict=True))
+                for t, word in enumerate(words):
+                    logits[row, t, book.get(word, 0)] = 1.0
+            return logits, None
+
+    shares = by_distance(Recent(), rows=16)
+    assert list(shares) == ["1-8", "9-16", "17-24", "25-32", "33-40"]
+    assert shares["33-40"] == 1.0 and max(list(shares.values())[:4]) == 0.0
 
 
 def test_the_manifest_is_plain_json_of_the_zoo():

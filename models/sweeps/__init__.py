@@ -1,0 +1,1 @@
+"""Sweeps of small trainings: `python -m models.sweeps --help`."""

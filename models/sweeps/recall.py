@@ -1,0 +1,198 @@
+"""Recall alone: one stack trained on phone books and nothing else, every stack on as many tokens and steps.
+
+A checkpoint of the whole language says little about what a memory can hold, because six tasks share it. Here the
+batches all have the same number of tokens, the schedule is the same, and phone books grow by performance; what differs
+is the first lesson: short patterns where the first layer is softmax attention, which recalls nothing before it has
+induction heads, and short phone books of few words elsewhere, as in the common recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Generator, nn
+
+from models.architecture import Architecture
+from models.backbone import Backbone, seeded, state_bytes
+from models.curriculum import Curriculum, Ladder, Recipe
+from models.evaluation import PAIRS, TEST_SEED, accuracy
+from models.tasks import batches
+from models.tasks.batches import Batch
+from models.tasks.tokenizer import VOCABULARY
+from models.training import Run, optimizers
+from models.zoo import ZOO
+
+STEPS = 2400
+TOKENS = 768  # a step, exactly: small steps, because a recurrent stack needs many of them before it recalls anything
+QUERIES = {
+    2: 2,
+    4: 2,
+    8: 4,
+    16: 8,
+    32: 16,
+    44: 20,
+}  # by pairs: a row has 2 (pairs + queries) tokens, which divide TOKENS
+FEW = (2, 4, 6)  # pairs of the first phone books, with two questions
+PATTERN = 48  # tokens of the first patterns
+LEVELS = tuple(QUERIES)
+LOADS = tuple(pairs for pairs in PAIRS if pairs <= 128)  # pairs at which a trained stack is asked
+ROWS, QUESTIONS = 128, 6  # phone books a load, and names asked in each
+VALIDATION_SEED = TEST_SEED + 1_000_000  # learning rates are chosen on other phone books than are reported
+
+
+class StackError(ValueError):
+    """A stack that cannot be built; the message is a sentence."""
+
+
+def placement(attention: int, layers: int) -> tuple[int, ...]:
+    """Where so many softmax layers stand among `layers`: each at the end of its period, as in published hybrids."""
+    return tuple(-(-(index + 1) * layers // attention) - 1 for index in range(attention))
+
+
+def variant(id: str, *, layers: int, width: int, attention: int | None = None) -> Architecture:
+    """The entry `id` with so many layers, of which `attention` are softmax layers instead; None: none is replaced."""
+    if id not in ZOO:
+        raise StackError(f"There is no architecture {id}.")
+    entry = ZOO[id]
+    pattern = [entry.pattern[index % len(entry.pattern)] for index in range(layers)]
+    if attention is not None:
+        if not 0 <= attention <= layers:
+            raise StackError(f"{attention} softmax layers do not fit into {layers} layers.")
+        if any(mixes(block, "cached") for block in construct(replace(entry, pattern=tuple(pattern)), 0).layers):
+            raise StackError(
+                f"{entry.name} has attention layers of its own; count softmax layers among recurrent ones."
+            )
+        for place in placement(attention, layers):
+            pattern[place] = ZOO["mha"].pattern[0]
+    return replace(entry, pattern=tuple(pattern), width=width)
+
+
+def mixes(block: Any, attribute: str) -> Any:
+    """What a block's mixer says of itself; None in a block without one."""
+    return getattr(block.mixer, attribute, None)
+
+
+def construct(entry: Architecture, seed: int) -> Backbone:
+    """An untrained model of this entry; StackError if its parts do not fit its width."""
+    try:
+        model = seeded(
+            seed,
+            lambda: Backbone(entry.pattern, width=entry.width, vocabulary=len(VOCABULARY), frame=entry.frame),
+        )
+        with torch.no_grad():  # some parts find out only when they are used
+            model(torch.ones(1, 2, dtype=torch.long))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise StackError(f"{entry.name} cannot be built {entry.width} wide: its heads do not fit.") from error
+    return model
+
+
+def recall_recipe(model: Backbone, *, steps: int, lr: float, seed: int) -> Recipe:
+    """The common recipe for recall alone."""
+    first = next(family for block in model.layers if (family := mixes(block, "family")))
+    return Recipe(
+        steps=steps,
+        lr=lr,
+        seed=seed,
+        long_share=0.0,
+        levels=LEVELS,
+        form_tokens={"recall": TOKENS},
+        tokens={"recall": TOKENS},
+        late_tokens={},
+        induction_first=first in ("attention", "local"),
+    )
+
+
+class Lessons(Curriculum):
+    """Few words until the mechanism has formed; then phone books, whose size the ladder decides."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self.ladders = {"recall": Ladder(recipe.levels, recipe.patience * recipe.steps)}
+        self.accuracy = {"recall": 0.0, "induction": 0.0}
+
+    def batches(self, generator: Generator, step: int) -> dict[str, Batch]:
+        """One batch of TOKENS tokens."""
+        if self.stage == "few words" and self.recipe.induction_first:
+            return {"induction": batches.induction(generator, TOKENS // PATTERN, PATTERN, 4, 20, symbols=64)}
+        if self.stage == "few words":
+            pairs, queries = self.random.choice(FEW), 2
+        else:
+            pairs = self.ladders["recall"].draw(self.random)
+            queries = QUERIES[pairs]
+        rows = TOKENS // (2 * (pairs + queries))
+        return {"recall": batches.recall(generator, rows, pairs, queries, few=self.stage == "few words")}
+
+    def learn(self, task: str, accuracy: float, batch: Batch, step: int) -> str | None:
+        """Note the accuracy of a batch; says what changed, if something did."""
+        self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
+        if self.stage == "few words":
+            formed = self.accuracy[task] > 0.8
+            if not formed and step <= self.recipe.first_share * self.recipe.steps:
+                return None
+            return self._enter("all", step, f"{task} formed" if formed else f"{task} not formed in time")
+        climbed = self.ladders["recall"].learn(batch.load, accuracy, step)
+        return climbed and f"recall {climbed}"
+
+
+class RecallRun(Run):
+    """A training run on recall alone, of a stack that need not be in the zoo."""
+
+    # Not Run's own: that builds an entry of the zoo, for all tasks. Steps, saving and resuming are the same.
+    def __init__(self, entry: Architecture, *, steps: int, lr: float, seed: int, device: torch.device | str) -> None:
+        self.id, self.device = entry.id, device
+        self.model = construct(entry, seed).to(device).train()
+        self.recipe = recall_recipe(self.model, steps=steps, lr=lr, seed=seed)
+        self.optimizers = optimizers(self.model, self.recipe)
+        self.rates = [group["lr"] / lr for one in self.optimizers for group in one.param_groups]
+        self.curriculum = Lessons(self.recipe)
+        self.generator = Generator().manual_seed(seed + 1)
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+
+
+def recalled(model: nn.Module, device: torch.device | str, loads: tuple[int, ...], seed: int) -> dict[str, float]:
+    """Share of right answers by number of pairs, on the phone books of this seed."""
+    shares = {}
+    for pairs in loads:
+        books = batches.recall(Generator().manual_seed(seed + pairs), ROWS, pairs, min(QUESTIONS, pairs))
+        shares[str(pairs)] = round(accuracy(model, books, device), 4)
+    return shares
+
+
+@torch.inference_mode()
+def held(model: Backbone, device: torch.device | str) -> dict[str, int]:
+    """Bytes of the state that one sequence leaves, by number of pairs, when the book was read and nothing asked."""
+    sizes = {}
+    for pairs in LOADS:
+        book = batches.recall(Generator().manual_seed(TEST_SEED + pairs), 1, pairs, 1).tokens[:, : 2 * pairs]
+        sizes[str(pairs)] = state_bytes(model(book.to(device))[1])
+    return sizes
+
+
+def without_attention(model: Backbone, device: torch.device | str) -> dict[str, float] | None:
+    """What is recalled when the attention layers of a hybrid say nothing; None where all layers are alike."""
+    cached = [block for block in model.layers if mixes(block, "cached")]
+    if len(cached) in (0, sum(block.mixer is not None for block in model.layers)):
+        return None
+    with torch.no_grad():
+        kept = [block.mixer.out.weight.clone() for block in cached]
+        for block in cached:
+            block.mixer.out.weight.zero_()
+        shares = recalled(model, device, LOADS, TEST_SEED)
+        for block, weight in zip(cached, kept, strict=True):
+            block.mixer.out.weight.copy_(weight)
+    return shares
+
+
+def measured(model: Backbone, device: torch.device | str) -> dict[str, Any]:
+    """All that is recorded of a trained stack. `validation`, within the trained sizes, is what rates are chosen by."""
+    model.eval()
+    trained = tuple(pairs for pairs in LOADS if pairs <= max(LEVELS))
+    validation = recalled(model, device, trained, VALIDATION_SEED)
+    return {
+        "validation": round(sum(validation.values()) / len(validation), 4),
+        "state_bytes": held(model, device),
+        "accuracy": recalled(model, device, LOADS, TEST_SEED),
+        "without_attention": without_attention(model, device),
+    }
