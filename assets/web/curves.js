@@ -80,7 +80,7 @@ export function coloured(value, root, known = new Map()) {
 
 // ---- the component
 
-const NARROW = 480; // px; below, the figure's `narrow` layout takes over
+const NARROW = 480; // px; below (or below what the figure says), the figure's `narrow` layout takes over
 const [WIDE, TALL] = [760, 400]; // px; above, the chart is taller
 
 export class LiveCurve {
@@ -115,9 +115,9 @@ export class LiveCurve {
   }
 
   layout() {
-    const { layout, narrow } = this.figure;
+    const { layout, narrow, below = NARROW } = this.figure;
     const width = this.node.clientWidth;
-    return width < NARROW ? { ...layout, ...narrow } : width > WIDE ? { ...layout, height: TALL } : layout;
+    return width < below ? { ...layout, ...narrow } : width > WIDE ? { ...layout, height: TALL } : layout;
   }
 
   // Did the page change its width since the last drawing?
@@ -146,5 +146,10 @@ export class LiveCurve {
     Object.assign(this.line.style, { left: `${Math.round(x)}px`, top: `${margin.t}px`, height: `${height - margin.t - margin.b}px` });
     this.tick.textContent = this.guide.text;
     Object.assign(this.tick.style, { left: `${x}px`, top: `${height - margin.b + 9}px` });
+    const box = this.tick.getBoundingClientRect();
+    for (const text of this.plot.querySelectorAll(".xtick text")) {
+      const { left, right } = text.getBoundingClientRect(); // words that the guide's would cut give way to them
+      text.style.visibility = left < box.right - 4 && right > box.left + 4 ? "hidden" : "";
+    }
   }
 }

@@ -4,28 +4,13 @@ Live lines are thick with filled markers and min–max whiskers; dashes always m
 worked out in pixels of a plot `HEIGHT` high, for a wide and for a narrow page.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from playground.curves import Scaling, Series
 from playground.views import axes
+from playground.views.charts import SYMBOLS, Figure, frame, line, live_curve, marks, narrowed, ring
 from playground.views.labels import notes, told_crossing
-from playground.views.plane import HEIGHT, Space, colour, edge, guide_ends, live, missing, rank, short_name, space
-
-SYMBOLS = {
-    "attention": "circle",
-    "local": "diamond",
-    "linear": "pentagon",
-    "ssm": "triangle-up",
-    "recurrent": "triangle-down",
-    "hybrid": "square",
-    "diffusion": "cross",
-    "recursive": "circle-open",
-}
-MARKER_SIZE = {"circle": 8, "square": 8, "diamond": 10, "pentagon": 10, "triangle-up": 10, "triangle-down": 10}
-TOP, BOTTOM, LEFT = 12, 33, 52
-
-Figure = dict[str, Any]
+from playground.views.plane import Space, colour, edge, guide_ends, live, missing, rank, short_name, space
 
 
 def figure(scaling: Scaling, measure: str) -> Figure:
@@ -40,49 +25,14 @@ def figure(scaling: Scaling, measure: str) -> Figure:
         data += crosses(series, scaling, measure, wide)
     data += [*crossing_marks(scaling, measure), *newest(scaling, measure)]
     ticks, words = axes.length_ticks(scaling.lengths)
-    layout: Figure = {
-        "height": HEIGHT + TOP + BOTTOM,
-        "margin": {"l": LEFT, "r": 118, "t": TOP, "b": BOTTOM, "pad": 0},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "showlegend": False,
-        "hovermode": False,
-        "dragmode": False,
-        "uirevision": measure,
-        "font": {"size": 12, "color": "@ink-3"},
-        "xaxis": {
-            "type": "log",
-            "range": list(wide.x),
-            "tickvals": ticks,
-            "ticktext": words,
-            "showgrid": False,
-            "ticks": "outside",
-            "ticklen": 4,
-            "tickcolor": "@line-2",
-            "linecolor": "@line-2",
-            "showline": True,
-            "zeroline": False,
-            "fixedrange": True,
-            "ticklabelstandoff": 4,
-        },
-        "yaxis": {
-            "type": "log",
-            "range": list(wide.y),
-            **value_ticks(measure, wide.y),
-            "gridcolor": "@line",
-            "zeroline": False,
-            "showline": False,
-            "fixedrange": True,
-            "ticks": "",
-            "ticklabelstandoff": 6,
-        },
-        "annotations": notes(scaling, measure, wide, slopes=True),
-    }
-    small = {
-        "margin": {**layout["margin"], "r": 14},
-        "xaxis": {**layout["xaxis"], "range": list(narrow.x)},
-        "annotations": notes(scaling, measure, narrow, slopes=False),
-    }
+    layout = frame(
+        wide,
+        measure,
+        {"tickvals": ticks, "ticktext": words},
+        value_ticks(measure, wide.y),
+        notes(scaling, measure, wide, slopes=True),
+    )
+    small = narrowed(layout, narrow, notes(scaling, measure, narrow, slopes=False))
     return {"data": data, "layout": layout, "narrow": small}
 
 
@@ -102,55 +52,16 @@ def clock_text(ms: float) -> tuple[str, str]:
 
 def curve(series: Series, scaling: Scaling, measure: str) -> list[Figure]:
     """Line, markers and whiskers of what was measured; a page-coloured dot tells the second of a family."""
-    points, tint = live(series.points[measure]), colour(series, scaling.series)
-    symbol = SYMBOLS[series.family]
-    x, y = [p.n for p in points], [p.value for p in points]
-    found: list[Figure] = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "x": x,
-            "y": y,
-            "name": short_name(series),
-            "hoverinfo": "skip",
-            "line": {"color": tint, "width": 3},
-            "marker": {
-                "symbol": symbol,
-                "size": MARKER_SIZE.get(symbol, 9),
-                "color": tint,
-                "opacity": 1,
-                "line": {"color": "@page", "width": 1},
-            },
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [p.high - p.value for p in points],
-                "arrayminus": [p.value - p.low for p in points],
-                "color": tint,
-                "thickness": 1,
-                "width": 2,
-                "visible": any(p.high > p.low for p in points),
-            },
-        }
-    ]
-    if rank(series, scaling.series):
-        found.append(marks(x, y, symbol="circle", size=3.5, color="@page"))
-    return found
-
-
-def marks(x: Sequence[float], y: Sequence[float], **marker: Any) -> Figure:
-    return {"type": "scatter", "mode": "markers", "x": [*x], "y": [*y], "hoverinfo": "skip", "marker": marker}
-
-
-def line(x: Sequence[float], y: Sequence[float], dash: str, **style: Any) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [*x],
-        "y": [*y],
-        "hoverinfo": "skip",
-        "line": {"dash": dash, **style},
-    }
+    points = live(series.points[measure])
+    return live_curve(
+        [p.n for p in points],
+        [p.value for p in points],
+        [(p.low, p.high) for p in points],
+        name=short_name(series),
+        tint=colour(series, scaling.series),
+        symbol=SYMBOLS[series.family],
+        dot=rank(series, scaling.series) > 0,
+    )
 
 
 def computed(scaling: Scaling) -> list[Figure]:
@@ -191,7 +102,3 @@ def crossing_marks(scaling: Scaling, measure: str) -> list[Figure]:
     if told is None:
         return []
     return [ring(told.n, told.value, 11)]
-
-
-def ring(n: float, value: float, size: int) -> Figure:
-    return marks([n], [value], symbol="circle-open", size=size, color="@ink", line={"color": "@ink", "width": 2})

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from playground.curves import MEASURES, Law, Point, Progress, Scaling, Series, crossings, fit, lengths_up_to
-from playground.views import axes, curves, labels, plane
+from playground.views import axes, charts, curves, labels, plane
 from playground.views.scaling import payload
 
 PAIRED = (
@@ -186,7 +186,7 @@ def test_end_labels_keep_their_distance_and_their_slopes(scaling):
         at = plane.space(scaling, measure, 422, 0)
         found = labels.end_labels(scaling, measure, at, slopes=True)
         places = sorted((at.y[1] - note["y"]) / (at.y[1] - at.y[0]) * plane.HEIGHT - note["yshift"] for note in found)
-        assert all(b - a >= labels.LINE_HEIGHT - 1e-6 for a, b in itertools.pairwise(places))
+        assert all(b - a >= charts.LINE_HEIGHT - 1e-6 for a, b in itertools.pairwise(places))
         assert len(found) == len(scaling.series)
 
 

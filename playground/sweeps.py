@@ -1,0 +1,119 @@
+"""Recorded sweeps: separate training runs on one task alone, several seeds each, gathered into one file a sweep.
+
+Only runs with the learning rate that the sweep kept count; what is drawn is the mean over seeds, with the least and the
+most. A file that is missing or cannot be read gives a sentence instead of curves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.zoo import ZOO
+
+FOLDER = Path(__file__).resolve().parents[1] / "assets" / "measurements"
+KINDS = ("capacity", "ratio")
+MACHINE = ("gpu", "device", "processor", "cpu", "machine")  # what tells a machine, best first
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Accuracy at one load over the seeds."""
+
+    load: int
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One configuration of a sweep. `attention`: how many of its layers are softmax attention, None in "capacity"."""
+
+    key: str
+    id: str
+    name: str
+    short: str
+    family: str
+    attention: int | None
+    layers: int
+    points: tuple[Mean, ...]
+    held: Mapping[int, int]
+    seeds: int
+
+    def at(self, load: int) -> Mean | None:
+        return next((point for point in self.points if point.load == load), None)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One file: its curves and where they come from; or, without curves, the sentence that says why."""
+
+    kind: str
+    curves: tuple[Curve, ...] = ()
+    missing: str = ""
+    what: str = ""
+    source: str = ""
+
+    @property
+    def loads(self) -> tuple[int, ...]:
+        """Loads that every curve has."""
+        every = [{point.load for point in curve.points} for curve in self.curves]
+        return tuple(sorted(set.intersection(*every))) if every else ()
+
+    def nearest(self, load: int) -> int:
+        return min(self.loads, key=lambda one: (abs(one - load), one))
+
+
+def read(kind: str, task: str, folder: Path = FOLDER) -> Sweep:
+    """The sweep of this kind, its runs of one task."""
+    path = folder / f"{kind}.json"
+    if not path.exists():
+        return Sweep(kind, missing="No training runs for this are recorded here, so nothing is drawn.")
+    try:
+        facts = json.loads(path.read_text())
+        runs = [run for run in facts["runs"] if run["chosen"] and run["task"] == task and run["architecture"] in ZOO]
+        grouped: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
+        for run in runs:
+            grouped.setdefault((run["architecture"], run["attention"]), []).append(run)
+        curves = tuple(_curve(id, attention, found) for (id, attention), found in grouped.items())
+        what, source = str(facts["what"]), _source(facts, runs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Sweep(kind, missing=f"The recorded runs in {path.name} could not be read ({type(error).__name__}).")
+    sweep = Sweep(kind, curves, what=what, source=source)
+    if not sweep.loads:
+        return Sweep(kind, missing="No training runs on this task alone are recorded here, so nothing is drawn.")
+    return sweep
+
+
+def _curve(id: str, attention: int | None, runs: list[dict[str, Any]]) -> Curve:
+    entry = ZOO[id]
+    points = []
+    for load in sorted(set.intersection(*({int(load) for load in run["accuracy"]} for run in runs))):
+        values = [float(run["accuracy"][str(load)]) for run in runs]
+        points.append(Mean(load, sum(values) / len(values), min(values), max(values), len(values)))
+    held = {int(load): int(size) for load, size in runs[0]["state_bytes"].items()}
+    key = id if attention is None else f"{id}:{attention}"
+    layers, seeds = int(runs[0]["layers"]), len({run["seed"] for run in runs})
+    return Curve(key, id, entry.name, entry.short, entry.family, attention, layers, tuple(points), held, seeds)
+
+
+def _source(facts: dict[str, Any], runs: list[dict[str, Any]]) -> str:
+    """ "recorded 2026-11-30, commit 1a2b3c4, x86_64, torch 2.13.0; 3 seeds, 3.1 million tokens a run"."""
+    machine = facts["machine"]
+    named = [machine] if isinstance(machine, str) else [machine.get(part) for part in MACHINE]
+    seeds, tokens = {run["seed"] for run in runs}, [int(run["tokens"]) for run in runs]
+    parts = [
+        f"recorded {facts['date']}",
+        f"commit {str(facts['commit'])[:7]}",
+        next((str(one) for one in named if one), ""),
+    ]
+    parts += [f"torch {facts['versions']['torch']}"] if "torch" in facts["versions"] else []
+    cost = f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
+    if tokens:
+        cost += f", about {sum(tokens) / len(tokens) / 1e6:.1f} million tokens a run"
+    return f"{', '.join(filter(None, parts))}; {cost}"

@@ -1,0 +1,131 @@
+"""Charts and words of recorded sweeps: capacity by architecture, and how many attention layers a hybrid needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from playground.shares import HELD
+from playground.sweeps import Curve, Mean, Sweep
+from playground.views.accuracy import INSIDE, PHONE, QUARTERS, SHARE, WIDE, spaced_ticks
+from playground.views.charts import SYMBOLS, Figure, axis_name, end_names, frame, narrowed, recorded_curve
+from playground.views.plane import Space, padded, rank
+from playground.views.sayings import share_text
+
+TITLES = {"capacity": "Capacity by seeds", "ratio": "Attention layers that a stack needs"}
+DETAILS = {"capacity": "mean of the seeds, with the least and the most", "ratio": "mean of the seeds, at {} {}"}
+
+
+def section(sweep: Sweep, unit: str) -> dict[str, Any]:
+    """One chart with its words, by load; or the sentence that says why there is none."""
+    told: dict[str, Any] = {"kind": sweep.kind, "title": TITLES[sweep.kind], "missing": sweep.missing}
+    if sweep.missing:
+        return told
+    words, draw = {"capacity": (capacity_words, capacity), "ratio": (ratio_words, ratio)}[sweep.kind]
+    return told | {
+        "what": sweep.what,
+        "source": sweep.source,
+        "loads": list(sweep.loads),
+        "details": {str(load): DETAILS[sweep.kind].format(load, unit) for load in sweep.loads},
+        "words": {str(load): words(sweep, load, unit) for load in sweep.loads},
+        "figures": {str(load): draw(sweep, load, unit) for load in sweep.loads},
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- capacity
+
+
+def capacity(sweep: Sweep, _load: int, unit: str) -> Figure:
+    """Accuracy by load, a thin curve for each architecture."""
+    loads = sweep.loads
+    edges = math.log10(loads[0]), math.log10(loads[-1])
+    wide, narrow = (Space(padded(*edges, w, i), SHARE, w, log_y=False) for w, i in ((WIDE, 0.0), (PHONE, INSIDE)))
+    data: list[Figure] = []
+    for curve in sweep.curves:
+        data += _drawn(curve, sweep.curves, [(m.load, m) for m in curve.points if m.load in loads])
+    ends = [(curve.short, _at(curve, loads[-1]).value, 1) for curve in sweep.curves]
+    layout = frame(
+        wide, "capacity", spaced_ticks(loads, wide), QUARTERS, [*end_names(ends, loads[-1], wide), axis_name(unit)]
+    )
+    small = narrowed(layout, narrow, end_names(ends, loads[-1], narrow), spaced_ticks(loads, narrow))
+    return {"data": data, "layout": layout, "narrow": small}
+
+
+def capacity_words(sweep: Sweep, load: int, unit: str) -> str:
+    """The order at one load, best first, with what the seeds span."""
+    ranked = sorted(sweep.curves, key=lambda curve: -_at(curve, load).value)
+    told = ", ".join(f"{curve.short} {_share(_at(curve, load))}" for curve in ranked)
+    return f"At {load} {unit}: {told}."
+
+
+# ------------------------------------------------------------------------------------------------- attention layers
+
+
+def ratio(sweep: Sweep, load: int, _unit: str) -> Figure:
+    """Accuracy at one load by the number of attention layers, a curve for each mixer of the other layers."""
+    counts = sorted({curve.attention or 0 for curve in sweep.curves})
+    wide, narrow = (
+        Space(padded(counts[0], counts[-1], w, i), SHARE, w, log_x=False, log_y=False)
+        for w, i in ((WIDE, 0.0), (PHONE, INSIDE))
+    )
+    data: list[Figure] = []
+    ends: list[tuple[str, float, int]] = []
+    for stack in _stacks(sweep):
+        data += _drawn(
+            stack[0], [other[0] for other in _stacks(sweep)], [(c.attention or 0, _at(c, load)) for c in stack]
+        )
+        ends.append((stack[0].short, _at(stack[-1], load).value, 1))
+    ticks = {"tickvals": counts, "ticktext": [str(count) for count in counts]}
+    layout = frame(wide, "ratio", ticks, QUARTERS, [*end_names(ends, counts[-1], wide), axis_name("attention layers")])
+    return {"data": data, "layout": layout, "narrow": narrowed(layout, narrow, end_names(ends, counts[-1], narrow))}
+
+
+def ratio_words(sweep: Sweep, load: int, unit: str) -> str:
+    """For each mixer, the fewest attention layers with which the load is held."""
+    told = []
+    for stack in _stacks(sweep):
+        none, enough = _at(stack[0], load), next((c for c in stack if _at(c, load).value >= HELD), None)
+        found = f"{stack[0].name}: {_share(none)} with {stack[0].attention} of {stack[0].layers} layers attention"
+        if enough is None:
+            found += f"; no number of them reaches {HELD:.2f}"
+        elif enough is not stack[0]:
+            found += f", {_share(_at(enough, load))} with {enough.attention}"
+        told.append(found)
+    return f"At {load} {unit}, {'. '.join(told)}."
+
+
+def _stacks(sweep: Sweep) -> list[list[Curve]]:
+    """The curves by mixer, fewest attention layers first."""
+    found: dict[str, list[Curve]] = {}
+    for curve in sorted(sweep.curves, key=lambda curve: curve.attention or 0):
+        found.setdefault(curve.id, []).append(curve)
+    return list(found.values())
+
+
+# ------------------------------------------------------------------------------------------------------------ shared
+
+
+def _at(curve: Curve, load: int) -> Mean:
+    found = curve.at(load)
+    assert found is not None  # `Sweep.loads` are those that every curve has
+    return found
+
+
+def _share(mean: Mean) -> str:
+    """ "0.87 (0.81 to 0.92)"."""
+    spread = f" ({share_text(mean.low)} to {share_text(mean.high)})" if mean.high > mean.low else ""
+    return share_text(mean.value) + spread
+
+
+def _drawn(curve: Curve, everyone: Sequence[Curve], points: Sequence[tuple[float, Mean]]) -> list[Figure]:
+    tint = f"@fam-{curve.family}" + ("~1" if rank(curve, everyone) == 1 else "")
+    means = [mean for _, mean in points]
+    return recorded_curve(
+        [x for x, _ in points],
+        [mean.value for mean in means],
+        [(mean.low, mean.high) for mean in means],
+        name=curve.short,
+        tint=tint,
+        symbol=SYMBOLS[curve.family],
+    )

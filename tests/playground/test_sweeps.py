@@ -1,0 +1,107 @@
+"""Recorded sweeps: read from a file that the test writes, and a sentence where there is nothing to read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.sweeps import KINDS, Sweep, read
+from playground.views.recorded import section
+
+
+def job(architecture: str, seed: int, accuracy: dict[int, float], **more: Any) -> dict[str, Any]:
+    base = {"attention": None, "layers": 4, "task": "recall", "width": 64, "lr": 3e-3, "chosen": True, "steps": 900}
+    told = {
+        "accuracy": {str(load): value for load, value in accuracy.items()},
+        "state_bytes": {"4": 16384, "64": 16384},
+    }
+    return base | {"architecture": architecture, "seed": seed, "tokens": 1_400_000, "seconds": 90.0} | told | more
+
+
+CAPACITY = [
+    job("mha", 0, {4: 1.0, 64: 0.99}),
+    job("mha", 1, {4: 1.0, 64: 1.0}),
+    job("mamba2", 0, {4: 1.0, 64: 0.5}),
+    job("mamba2", 1, {4: 0.9, 64: 0.7, 128: 0.2}),
+    job("mamba2", 0, {4: 0.1, 64: 0.1}, lr=1e-2, chosen=False),
+    job("mamba2", 0, {4: 0.2, 64: 0.2}, task="copying"),
+]
+RATIO = [
+    job("mamba2", seed, {4: 1.0, 64: value}, attention=attention)
+    for attention, values in ((0, (0.4, 0.6)), (1, (0.985, 0.995)), (4, (1.0, 1.0)))
+    for seed, value in enumerate(values)
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for kind, runs in (("capacity", CAPACITY), ("ratio", RATIO)):
+        facts = {
+            "machine": {"processor": "some CPU", "cores": 2},
+            "versions": {"torch": "2.13.0"},
+            "date": "2026-12-01",
+        }
+        (tmp_path / f"{kind}.json").write_text(
+            json.dumps({"what": "recall alone", "commit": "0123456789", **facts, "runs": runs})
+        )
+    return tmp_path
+
+
+def test_the_mean_over_seeds_of_the_chosen_runs(folder: Path) -> None:
+    sweep = read("capacity", "recall", folder)
+    assert sweep.missing == "" and sweep.loads == (4, 64)  # loads that every curve has
+    mha, mamba = sweep.curves
+    point = mamba.at(64)
+    assert (mamba.id, mamba.family, mamba.seeds, mamba.attention) == ("mamba2", "ssm", 2, None)
+    assert point is not None and (point.value, point.low, point.high, point.seeds) == (pytest.approx(0.6), 0.5, 0.7, 2)
+    assert [p.load for p in mha.points] == [4, 64]
+    for part in ("2026-12-01", "0123456", "some CPU", "torch 2.13.0", "2 seeds", "1.4 million tokens"):
+        assert part in sweep.source
+
+
+def test_capacity_is_drawn_as_recorded(folder: Path) -> None:
+    told = section(read("capacity", "recall", folder), "pairs")
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    lines = [trace for trace in told["figures"]["64"]["data"] if trace["mode"] == "lines+markers"]
+    assert [trace["y"] for trace in lines] == [[1.0, 0.995], [0.95, 0.6]]
+    assert all(trace["line"]["width"] < 2 and trace["marker"]["color"] == "@page" for trace in lines)
+    assert lines[1]["error_y"]["array"] == pytest.approx([0.05, 0.1])
+    assert told["words"]["64"] == "At 64 pairs: Softmax 0.995 (0.990 to 1.00), Mamba-2 0.60 (0.50 to 0.70)."
+
+
+def test_how_many_attention_layers_are_enough(folder: Path) -> None:
+    told = section(read("ratio", "recall", folder), "pairs")
+    (line,) = told["figures"]["64"]["data"]
+    assert line["x"] == [0, 1, 4] and line["y"] == pytest.approx([0.5, 0.99, 1.0])
+    words = told["words"]["64"]
+    assert "0.50 (0.40 to 0.60) with 0 of 4 layers attention" in words and "with 1" in words and "with 4" not in words
+
+
+def test_where_no_number_of_attention_layers_is_enough_it_says_so(folder: Path) -> None:
+    path = folder / "ratio.json"
+    facts = json.loads(path.read_text())
+    facts["runs"] = [job("mamba2", 0, {64: 0.5}, attention=0), job("mamba2", 0, {64: 0.9}, attention=1)]
+    path.write_text(json.dumps(facts))
+    assert "no number of them reaches 0.98" in section(read("ratio", "recall", folder), "pairs")["words"]["64"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_file_is_a_sentence(kind: str, tmp_path: Path) -> None:
+    told = section(read(kind, "recall", tmp_path), "pairs")
+    assert told["missing"].endswith(".") and "figures" not in told
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"runs": 3}', '{"runs": [{}]}', '{"runs": [], "machine": 3}', "\x00"]
+)
+def test_a_broken_file_is_a_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "capacity.json").write_text(text)
+    sweep = read("capacity", "recall", tmp_path)
+    assert sweep == Sweep("capacity", missing=sweep.missing) and sweep.missing.endswith(".")
+
+
+def test_runs_of_another_task_are_not_drawn(folder: Path) -> None:
+    assert read("ratio", "copying", folder).missing
+    copying = read("capacity", "copying", folder)
+    assert [curve.id for curve in copying.curves] == ["mamba2"]
