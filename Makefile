@@ -54,9 +54,9 @@ browser:
 	    echo "The browser tests need Chromium: install it (Debian: apt-get install chromium) and run again."; exit 1; \
 	  fi; }
 
-## make bench    time engines, prefill, training, decoding and the page on this machine
+## make bench    time engines, prefill, training, decoding, the page and induction on this machine
 bench: dev browser
-	@for kind in engines prefill train decode page; do $(BIN)/python -m playground.bench $$kind || exit 1; done
+	@for kind in engines prefill train decode page induction; do $(BIN)/python -m playground.bench $$kind || exit 1; done
 
 ## make train    train every tiny model (hours on a CPU)
 train: setup

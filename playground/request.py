@@ -14,24 +14,60 @@ from urllib.parse import urlencode
 from models.traits import DECAYS, FLAGS, Decay
 
 PAGE_KEY = "tab"  # how a link names the page; `page` belongs to Gradio, which fails on names it does not know
-PAGES = {"compare": "Compare", "scaling": "Scaling", "family": "Family"}
-SCENARIOS = {"phonebook": "Phone book", "induction": "Induction", "text": "Own text"}
+PAGES = {"compare": "Compare", "recall": "Recall", "train": "Train", "scaling": "Scaling", "family": "Family"}
+SCENARIOS = {
+    "phonebook": "Phone book",
+    "induction": "Induction",
+    "copy": "Copy",
+    "story": "Story",
+    "text": "Own text",
+}
 LENGTHS = (16, 48, 96, 128, 256, 512)
 LONGEST = (2048, 8192, 32768)
 LONGEST_GPU = (*LONGEST, 131072)
 ROUNDS = (3, 5, 9)
-HOW_MANY = {"compare": (2, 4), "scaling": (1, 6)}
+TASKS = {
+    "recall": {"recall": "Phone book", "names": "Full names", "copying": "Copying", "induction": "Induction"},
+    "train": {
+        "induction": "Induction",
+        "recall": "Recall",
+        "copying": "Copying",
+        "story": "Story",
+        "characters": "Own text, by character",
+        "words": "Own text, by word",
+    },
+}
+WIDTHS = (0, 32, 64, 96, 128)  # 0: the architecture's own
+DEPTHS = (0, 1, 2, 3, 4, 6, 8)
+RATES = (0.0003, 0.001, 0.003, 0.01)
+STEPS = (100, 300, 1000, 3000)
+HOW_MANY = {"compare": (2, 4), "recall": (1, 6), "train": (1, 2), "scaling": (1, 6)}
 DEFAULT_ARCHITECTURES = ("mha", "sliding-window", "mamba2", "qwen3-next")
+OWN_ARCHITECTURES = {  # pages with another default
+    "recall": ("mha", "gated-deltanet", "mamba2", "qwen3-next"),
+    "train": ("attention-only",),
+}
+UNCHOSEN = ("",)  # architectures nobody chose: the page's default takes their place
+CORPUS_LIMIT = 1_000_000  # characters; how many bytes is checked when the text is read
 TEXT_LIMIT = 4000
 SEED_LIMIT = 2**31 - 1
+HOTTEST = 2.0  # temperature of a story's draws
+TOP_K_LIMIT = 500
 INDEX_LIMIT = 512  # layers, heads and token positions in a link stay below this
+LOAD_LIMIT = 512  # pairs, entries, words or periods that one text can ask for
 
 # Which fields a page's controls and links carry, in the order they appear there.
 FIELDS = {
-    "compare": ("architectures", "scenario", "text", "length", "seed", "layer", "head", "t", "s"),
+    "compare": (
+        *("architectures", "scenario", "text", "length", "temperature", "top_k", "seed"),
+        *("layer", "head", "t", "s"),
+    ),
+    "recall": ("architectures", "task", "load", "seed"),
+    "train": ("architectures", "task", "width", "depth", "control", "rate", "steps", "seed", "corpus"),
     "scaling": ("architectures", "longest", "rounds"),
     "family": ("decay", *FLAGS, "layer", "seed"),
 }
+UNLINKED = ("corpus",)  # too long for a link
 
 
 class RequestError(ValueError):
@@ -43,13 +79,18 @@ class Request:
     """One choice of everything.
 
     Layer and head count from 1, and 0 is each model's own reader; t and s are token positions, None means "you choose".
+    `load` is what a text makes one keep in mind (pairs of a phone book), 0 the most that was trained all along.
+    Temperature 0 takes the most probable word, top_k 0 leaves the draw to all words; only stories are drawn.
+    Width and depth 0 are the architecture's own; `control` puts a one-layer model beside a single one that is trained.
     """
 
     page: str = "compare"
-    architectures: tuple[str, ...] = DEFAULT_ARCHITECTURES
+    architectures: tuple[str, ...] = UNCHOSEN
     scenario: str = "phonebook"
     text: str = ""
     length: int = 96
+    temperature: float = 0.7
+    top_k: int = 0
     seed: int = 0
     layer: int = 0
     head: int = 0
@@ -63,9 +104,22 @@ class Request:
     early: bool = False
     conv: bool = True
     gate: bool = True
+    task: str = ""
+    load: int = 0
+    width: int = 0
+    depth: int = 0
+    control: bool = True
+    rate: float = 0.003
+    steps: int = 300
+    corpus: str = ""
 
     def __post_init__(self) -> None:
         _one_of("page", self.page, PAGES)
+        if self.architectures == UNCHOSEN:
+            object.__setattr__(self, "architectures", default_of(self.page, "architectures"))
+        if not self.task:
+            object.__setattr__(self, "task", default_of(self.page, "task"))
+        _within("load", self.load, 0, LOAD_LIMIT)
         if self.page in HOW_MANY:
             check_architectures(self.page, self.architectures)
         _one_of("scenario", self.scenario, SCENARIOS)
@@ -74,6 +128,8 @@ class Request:
         if len(self.text) > TEXT_LIMIT:
             raise RequestError(f"The text may have {TEXT_LIMIT} characters at most; this one has {len(self.text)}.")
         _within("sequence length", self.length, LENGTHS[0], LENGTHS[-1])
+        _between("temperature", self.temperature, 0, HOTTEST)
+        _within("top-k", self.top_k, 0, TOP_K_LIMIT)
         _within("seed", self.seed, 0, SEED_LIMIT)
         _within("layer", self.layer, 0, INDEX_LIMIT)
         _within("head", self.head, 0, INDEX_LIMIT)
@@ -83,7 +139,17 @@ class Request:
         _one_of("longest sequence", self.longest, LONGEST_GPU)
         _one_of("number of rounds", self.rounds, ROUNDS)
         _one_of("decay", self.decay, DECAYS)
-        for name in FLAGS:
+        if self.page in TASKS:
+            _one_of("task", self.task, TASKS[self.page])
+        _one_of("width", self.width, WIDTHS)
+        _one_of("depth", self.depth, DEPTHS)
+        _one_of("learning rate", self.rate, RATES)
+        _one_of("number of steps", self.steps, STEPS)
+        if not isinstance(self.corpus, str):
+            raise RequestError("The text to learn from has to be text.")
+        if len(self.corpus) > CORPUS_LIMIT:
+            raise RequestError(f"Own text may have {CORPUS_LIMIT:,} characters at most; this has {len(self.corpus):,}.")
+        for name in (*FLAGS, "control"):
             if not isinstance(getattr(self, name), bool):
                 raise RequestError(f"The switch {name} is on or off.")
 
@@ -92,17 +158,21 @@ class Request:
         """Read a link. Wrong values give the default and one sentence each; unknown keys are ignored."""
         problems: list[str] = []
         chosen: dict[str, Any] = {}
+        gone = False  # a link to models that were trained here, and are no longer
         page = _text(query.get(PAGE_KEY, query.get("page", "compare")))
         if page not in PAGES:
             problems.append(f"The link names no page of this app{_quoted(page)}; showing Compare.")
             page = "compare"
         for name in FIELDS[page]:
-            if name not in query:
+            if name not in query or name in UNLINKED:
                 continue
             try:
                 chosen[name] = _READERS[name](_text(query[name]), page)
             except RequestError as error:
+                gone |= "own-" in str(query[name])
                 problems.append(f"{error} The link's {_SPOKEN.get(name, name)} is left at its default.")
+        if gone:  # their text means nothing to the zoo's models
+            chosen = {name: value for name, value in chosen.items() if name not in ("scenario", "text")}
         if chosen.get("longest", 0) > LONGEST[-1] and not gpu:
             chosen["longest"] = LONGEST[-1]
             problems.append(f"Sequences above {LONGEST[-1]} tokens need a GPU; this machine measures up to there.")
@@ -117,9 +187,20 @@ class Request:
         pairs = [(PAGE_KEY, self.page)]
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in FIELDS[self.page] and value != field.default:
+            if field.name not in FIELDS[self.page] or field.name in UNLINKED:
+                continue
+            if value != default_of(self.page, field.name):
                 pairs.append((field.name, _spelt(value)))
         return urlencode(pairs, safe=",", errors="replace")
+
+
+def default_of(page: str, name: str) -> Any:
+    """The value of a field that nobody chose."""
+    if name == "architectures":
+        return OWN_ARCHITECTURES.get(page, DEFAULT_ARCHITECTURES)
+    if name == "task":
+        return next(iter(TASKS.get(page, {})), "")
+    return Request.__dataclass_fields__[name].default
 
 
 def _spelt(value: Any) -> str:
@@ -129,23 +210,36 @@ def _spelt(value: Any) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def known_architectures() -> list[str]:
-    """Ids of the zoo, in its order (imported late: a request alone needs no torch)."""
-    from models.zoo import ZOO
+def known_architectures(page: str = "compare") -> list[str]:
+    """Ids that a page takes, in the zoo's order (imported late: a request alone needs no torch)."""
+    from models.zoo import SMALL, ZOO
 
-    return list(ZOO)
+    return [*SMALL, *ZOO] if page == "train" else list(ZOO)
 
 
 def check_architectures(page: str, chosen: tuple[str, ...]) -> None:
     """Raise unless these ids can stand on this page."""
-    known = known_architectures()
+    known = known_architectures(page)
     least, most = HOW_MANY[page]
+    if page == "compare" and isinstance(chosen, tuple) and any(str(one).startswith("own-") for one in chosen):
+        known = [*known, *_trained_here(chosen)]
     if not isinstance(chosen, tuple) or any(one not in known for one in chosen):
         raise RequestError(f"Architectures are chosen among {', '.join(known)}.")
     if len(set(chosen)) != len(chosen):
         raise RequestError("Each architecture can be chosen once.")
     if not least <= len(chosen) <= most:
         raise RequestError(f"{PAGES[page]} takes {least} to {most} architectures; {len(chosen)} chosen.")
+
+
+def _trained_here(chosen: tuple[str, ...]) -> list[str]:
+    """Those of the ids that are models trained on this server. RequestError if they are gone, or do not go together."""
+    from playground import own
+
+    try:
+        own.check(chosen)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    return [one for one in chosen if own.is_own(one)]
 
 
 def _one_of(what: str, value: Any, offered: Iterable[Any]) -> None:
@@ -156,6 +250,11 @@ def _one_of(what: str, value: Any, offered: Iterable[Any]) -> None:
 def _within(what: str, value: Any, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise RequestError(f"The {what} is a whole number from {least} to {most}.")
+
+
+def _between(what: str, value: Any, least: float, most: float) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
+        raise RequestError(f"The {what} is a number from {least:g} to {most:g}.")
 
 
 def _text(value: Any) -> str:
@@ -178,6 +277,17 @@ def _read_architectures(raw: str, page: str) -> tuple[str, ...]:
 def _read_scenario(raw: str, _page: str) -> str:
     _one_of("scenario", raw, SCENARIOS)
     return raw
+
+
+def _read_task(raw: str, page: str) -> str:
+    _one_of("task", raw, TASKS[page])
+    return raw
+
+
+def _read_rate(raw: str, _page: str) -> float:
+    spelt = {str(rate): rate for rate in RATES}
+    _one_of("learning rate", raw, spelt)
+    return spelt[raw]
 
 
 def _read_decay(raw: str, _page: str) -> str:
@@ -210,6 +320,13 @@ def _whole(what: str, least: int, most: int) -> Callable[[str, str], int]:
     return read
 
 
+def _read_temperature(raw: str, _page: str) -> float:
+    number = float(raw) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{0,20})?(e-[0-9]{1,3})?", raw) else None
+    _between("temperature", number, 0, HOTTEST)
+    assert number is not None
+    return number
+
+
 def _choice(what: str, offered: tuple[int, ...]) -> Callable[[str, str], int]:
     def read(raw: str, _page: str) -> int:
         number = int(raw) if re.fullmatch(r"[0-9]{1,10}", raw) else None
@@ -225,6 +342,8 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "scenario": _read_scenario,
     "text": _read_text,
     "length": _whole("sequence length", LENGTHS[0], LENGTHS[-1]),
+    "temperature": _read_temperature,
+    "top_k": _whole("top-k", 0, TOP_K_LIMIT),
     "seed": _whole("seed", 0, SEED_LIMIT),
     "layer": _whole("layer", 0, INDEX_LIMIT),
     "head": _whole("head", 0, INDEX_LIMIT),
@@ -233,6 +352,20 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "longest": _choice("longest sequence", LONGEST_GPU),
     "rounds": _choice("number of rounds", ROUNDS),
     "decay": _read_decay,
+    "task": _read_task,
+    "load": _whole("load", 0, LOAD_LIMIT),
+    "width": _choice("width", WIDTHS),
+    "depth": _choice("depth", DEPTHS),
+    "control": _switch("control"),
+    "rate": _read_rate,
+    "steps": _choice("number of steps", STEPS),
     **{name: _switch(name) for name in FLAGS},
 }
-_SPOKEN = {"architectures": "choice of architectures", "length": "sequence length", "longest": "longest sequence"}
+_SPOKEN = {
+    "architectures": "choice of architectures",
+    "length": "sequence length",
+    "longest": "longest sequence",
+    "top_k": "top-k",
+    "rate": "learning rate",
+    "steps": "number of steps",
+}

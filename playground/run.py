@@ -1,7 +1,8 @@
 """Request → Run: the comparison of a few architectures on one prompt, as a stream of snapshots.
 
 First every architecture is traced (maps, states, answers), one snapshot each; then the costs of all are measured,
-interleaved round by round under the device lock, with nothing recorded.
+interleaved round by round under the device lock, with nothing recorded. A story is written before that, one token a
+column in turn, and each column is then traced over its own text.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import torch
 from torch import Tensor
 
 from models.backbone import Backbone, state_bytes
-from models.tasks.prompts import SCENARIOS, Prompt
-from models.zoo import ZOO
+from models.tasks.prompts import SCENARIOS, Prompt, PromptError, retold
+from playground import own
 from playground.measure import default_device, describe_device, device_lock, synchronise, versions
 from playground.memory import peak_bytes
+from playground.own import entry_of
 from playground.request import Request
+from playground.story import Tale, Writer, write
 from playground.trace import Trace, model_of, trace
 
 ROUNDS = 9
@@ -50,10 +53,15 @@ class Cost:
 
 @dataclass(frozen=True)
 class Column:
-    """One architecture's part of a comparison; `error` is a sentence when it could not run."""
+    """One architecture's part of a comparison; `error` is a sentence when it could not run.
+
+    A story's column has a text of its own: `tale` as it is written, `prompt` when nothing more is written.
+    """
 
     id: str
     status: str = "pending"  # pending | running | done | failed
+    tale: Tale | None = None
+    prompt: Prompt | None = None
     trace: Trace | None = None
     cost: Cost | None = None
     error: str = ""
@@ -78,7 +86,7 @@ class Comparison:
 
 def compare(request: Request, stopped: Callable[[], bool] = lambda: False) -> Iterator[Comparison]:
     """Run the request; PromptError (a sentence) for a text that cannot be run, before anything is started."""
-    prompt = SCENARIOS[request.scenario](request.text, request.length, request.seed)
+    prompt = prompt_of(request)
     _ = prompt.ids
     device = default_device()
     started = time.perf_counter()
@@ -92,19 +100,45 @@ def compare(request: Request, stopped: Callable[[], bool] = lambda: False) -> It
             key, request, prompt, tuple(columns), status, doing, done, steps, seconds, describe_device(device)
         )
 
-    for index, column in enumerate(columns):
-        columns[index] = replace(column, status="running")
-        yield snapshot("running", f"{ZOO[column.id].name}, {len(prompt.words)} tokens", index)
+    if request.scenario == "story":
+        for writers in write(request, prompt, device, stopped):
+            columns = [_told(writer) for writer in writers]
+            longest = max(len(writer.words) for writer in writers)
+            yield snapshot("running", f"Writing, {longest} of up to {request.length} tokens", 0)
+        columns = [_finished(column) for column in columns]
         if stopped():
-            columns[index] = column
-            yield snapshot("stopped", f"Stopped before {ZOO[column.id].name}", index)
+            yield snapshot("stopped", "Stopped before the maps were made", 0)
             return
-        columns[index] = _traced(column.id, prompt, device)
+    for index, column in enumerate(columns):
+        if column.status == "failed":
+            continue
+        text = column.prompt or prompt
+        columns[index] = replace(column, status="running")
+        yield snapshot("running", f"{entry_of(column.id).name}, {len(text.words)} tokens", index)
+        if stopped():
+            columns[index] = replace(column, status="pending")
+            yield snapshot("stopped", f"Stopped before {entry_of(column.id).name}", index)
+            return
+        columns[index] = _traced(column, text, device)
     yield snapshot("running", "Measuring time and memory", len(columns))
-    costs = measure(request.architectures, prompt, device, stopped)
+    whole = tuple(column.id for column in columns if column.status == "done")
+    costs = measure(whole, max((column.prompt or prompt for column in columns), key=_size), device, stopped)
     columns = [replace(column, cost=costs.get(column.id)) for column in columns]
-    ended = "done" if len(costs) == len(columns) or not stopped() else "stopped"
+    ended = "done" if len(costs) == len(whole) or not stopped() else "stopped"
     yield snapshot(ended, "" if ended == "done" else "Stopped before the costs were measured", steps)
+
+
+def _size(prompt: Prompt) -> int:
+    return len(prompt.words)
+
+
+def prompt_of(request: Request) -> Prompt:
+    """What the models read. PromptError, a sentence, for a text that cannot be run."""
+    if own.is_own(request.architectures[0]):
+        if request.scenario != "text":
+            raise PromptError("Models trained here read their own text only: choose the scenario Own text.")
+        return own.prompt(request.architectures[0], request.text, request.length)
+    return SCENARIOS[request.scenario](request.text, request.length, request.seed)
 
 
 def warm() -> None:
@@ -113,13 +147,30 @@ def warm() -> None:
         pass
 
 
-def _traced(id: str, prompt: Prompt, device: torch.device) -> Column:
+def _told(writer: Writer) -> Column:
+    if writer.error is not None:
+        return _failed(Column(writer.id), writer.error)
+    return Column(writer.id, "running", writer.tale())
+
+
+def _finished(column: Column) -> Column:
+    """The column when nothing more is written."""
+    if column.tale is None:
+        return column
+    return replace(column, status="pending", tale=replace(column.tale, over=True), prompt=retold(column.tale.words))
+
+
+def _traced(column: Column, prompt: Prompt, device: torch.device) -> Column:
     try:
         with device_lock():
-            return Column(id, "done", trace(id, prompt, device))
+            return replace(column, status="done", trace=trace(column.id, prompt, device))
     except (RuntimeError, MemoryError) as error:
-        sentence = "Does not fit in memory here." if "memory" in str(error).lower() else "Could not run here."
-        return Column(id, "failed", error=f"{sentence} The other columns are not affected.")
+        return _failed(column, error)
+
+
+def _failed(column: Column, error: Exception) -> Column:
+    sentence = "Does not fit in memory here." if "memory" in str(error).lower() else "Could not run here."
+    return replace(column, status="failed", error=f"{sentence} The other columns are not affected.")
 
 
 def measure(ids: tuple[str, ...], prompt: Prompt, device: torch.device, stopped: Callable[[], bool]) -> dict[str, Cost]:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from models import checkpoints
 from models.backbone import Backbone, parameters, state_bytes
-from models.tape import Tape
+from models.tape import JACOBIAN_UP_TO, Tape
 from models.tasks.prompts import Prompt
-from models.tasks.tokenizer import VOCABULARY
 from models.zoo import build
+from playground import own
 
 Array = np.ndarray[Any, Any]
 
@@ -74,9 +74,16 @@ class Trace:
     reader: tuple[int, tuple[int, ...]]  # the layer that reads the answers most, and the head that does in each layer
 
 
-@lru_cache(maxsize=64)
 def model_of(id: str, device: str) -> tuple[Backbone, bool]:
-    """(the model, whether it is trained); without a checkpoint the seeded, untrained model."""
+    """(the model, whether it is trained): the zoo's, or one that was trained on this server."""
+    if own.is_own(id):
+        return own.get(id).model, own.get(id).trained
+    return _model_of(id, device)
+
+
+@lru_cache(maxsize=64)
+def _model_of(id: str, device: str) -> tuple[Backbone, bool]:
+    """(the zoo's model, whether it is trained); without a checkpoint the seeded, untrained model."""
     try:
         return checkpoints.load(id, device=device), True
     except checkpoints.CheckpointError:
@@ -96,6 +103,28 @@ def trace(id: str, prompt: Prompt, device: torch.device) -> Trace:
     return Trace(id, trained, total, active, layers, answers, held, _reader(layers, prompt))
 
 
+def mixing(model: Backbone, tokens: Tensor) -> tuple[Tensor, tuple[LayerTrace, ...]]:
+    """(logits [T,V], the layers' maps and nothing else) of one row of tokens."""
+    tape = Tape(frozenset({"mix", "values", "read", "jacobian"}))
+    logits, _ = model(tokens, tape=tape)
+    return logits[0], tuple(_layer(block, tape.layers.get(index, {})) for index, block in enumerate(model.layers))
+
+
+def shares(layer: LayerTrace) -> Array:
+    """The matrix [H,T,T] as it is shown: each entry of a signed one divided by its row's total magnitude."""
+    assert layer.mix is not None
+    if layer.kind == "stochastic":
+        return layer.mix
+    return layer.mix / np.abs(layer.mix).sum(-1, keepdims=True).clip(1e-30)
+
+
+def why_none(layer: LayerTrace) -> str:
+    """Why a layer has no map, in a sentence."""
+    if not layer.mixer:
+        return "This layer is a feed-forward alone: it mixes no tokens."
+    return f"Its gates hear its own output: no matrix exists. Up to {JACOBIAN_UP_TO} tokens a Jacobian is shown."
+
+
 def _held(model: Backbone, tokens: Tensor) -> tuple[int, ...]:
     state, held = model.init_state(1), []
     for t in range(tokens.shape[1]):
@@ -105,16 +134,21 @@ def _held(model: Backbone, tokens: Tensor) -> tuple[int, ...]:
 
 
 def _answers(logits: Tensor, prompt: Prompt) -> tuple[Answer, ...]:
-    rows = torch.tensor([question.t for question in prompt.questions], device=logits.device)
+    rows = torch.tensor([question.t for question in prompt.questions], dtype=torch.long, device=logits.device)
     best, said = logits[rows].float().softmax(-1).max(-1)
     return tuple(
-        Answer(question.t, question.s, question.word, question.answer, VOCABULARY[int(word)], float(p))
+        Answer(question.t, question.s, question.word, question.answer, prompt.vocabulary[int(word)], float(p))
         for question, word, p in zip(prompt.questions, said.cpu(), best.cpu(), strict=True)
     )
 
 
 def _reader(layers: tuple[LayerTrace, ...], prompt: Prompt) -> tuple[int, tuple[int, ...]]:
-    """The layer, and each layer's head, whose rows put the largest share of their weight on the answers' cells."""
+    """The layer, and each layer's head, whose rows put the largest share of their weight on the answers' cells.
+
+    Where nothing is asked: the last layer that mixes tokens, and first heads.
+    """
+    if not prompt.questions:
+        return max((i for i, layer in enumerate(layers) if layer.mix is not None), default=0), (0,) * len(layers)
     rows, cells = ([getattr(question, name) for question in prompt.questions] for name in "ts")
     shares = []  # [layers][H]
     for layer in layers:

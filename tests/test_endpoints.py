@@ -38,11 +38,55 @@ def test_compare_returns_its_payload(client: Client) -> None:
     assert payload["base"].startswith("gradio_api/file=")
 
 
+def test_a_story_streams_as_it_is_written(client: Client) -> None:
+    asked: dict[str, Any] = {"architectures": ["mha", "mamba2"], "scenario": "story", "length": 48}
+    job = client.submit(**asked, temperature=1, top_k=5, api_name="/compare")
+    payload = job.result(timeout=300)
+    assert payload["status"] == "done"
+    assert payload["query"] == "tab=compare&architectures=mha,mamba2&scenario=story&length=48&temperature=1&top_k=5"
+    texts = [column["story"]["text"] for column in payload["columns"]]
+    assert all(len(text.split()) > 9 for text in texts) and len(job.outputs()) > 2
+    again = client.predict(**asked, temperature=1, top_k=5, api_name="/compare")
+    assert [column["story"]["text"] for column in again["columns"]] == texts
+
+
 def test_scaling_streams_and_returns_its_payload(client: Client) -> None:
     job = client.submit(architectures=["linear"], longest=2048, rounds=3, api_name="/scaling")
     payload = job.result(timeout=300)
     assert payload["status"] == "done" and payload["query"].startswith("tab=scaling&architectures=linear")
     assert len(job.outputs()) > 2
+
+
+def test_recall_streams_and_returns_its_payload(client: Client) -> None:
+    job = client.submit(architectures=["linear"], task="names", load=3, seed=5, api_name="/recall")
+    payload = job.result(timeout=300)
+    assert payload["status"] == "done" and payload["guide"] == 2
+    assert payload["query"] == "tab=recall&architectures=linear&seed=5&task=names&load=3"
+    assert len(job.outputs()) > 2
+
+
+def test_train_streams_and_returns_its_payload(client: Client) -> None:
+    job = client.submit(depth=1, width=32, steps=100, seed=2, api_name="/train")
+    payload = job.result(timeout=300)
+    assert payload["status"] == "done" and payload["query"] == "tab=train&seed=2&width=32&depth=1&steps=100"
+    assert len(payload["columns"][0]["loss"]) == payload["step"] == 100
+    assert len(job.outputs()) > 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"task": "poem"}, "task is one of"),
+        ({"width": 33}, "width is one of"),
+        ({"rate": "fast"}, "learning rate is one of"),
+        ({"architectures": ["mha", "linear", "mamba2"]}, "takes 1 to 2 architectures"),
+        ({"task": "words"}, "no text yet"),
+        ({"task": "characters", "corpus": "x" * 1_000_001}, "1,000,000 characters at most"),
+    ],
+)
+def test_bad_training_is_refused_with_a_sentence(client: Client, wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**wrong, api_name="/train")
 
 
 def test_family_names_what_its_switches_spell(client: Client) -> None:
@@ -70,6 +114,10 @@ def test_bad_switches_are_refused_with_a_sentence(client: Client, wrong: dict[st
         ({"length": 7}, "sequence length is a whole number"),
         ({"seed": 0.5}, "seed is a whole number"),
         ({"scenario": "poem"}, "scenario is one of"),
+        ({"scenario": "story", "temperature": 3}, "temperature is a number from 0 to 2"),
+        ({"scenario": "story", "top_k": -1}, "top-k is a whole number"),
+        ({"scenario": "story", "text": "once there was a girll"}, "Near: .*girl"),
+        ({"scenario": "copy", "text": "ada lakke"}, "Near: .*lake"),
         ({"text": "ada 31 zyzzyva 12"}, "zyzzyva"),
         ({"text": None, "architectures": None}, "takes 2 to 4 architectures"),
     ],

@@ -18,6 +18,7 @@ ROOMS = {
     "onnx": ("playground/onnx/",),
     "onnxruntime": ("playground/onnx/",),
     "onnxscript": ("playground/onnx/",),
+    "ray": ("models/sweeps/jobs.py",),
 }
 # place: our packages that it must not import (the first matching place counts)
 FORBIDDEN = {
@@ -67,7 +68,7 @@ def test_models_and_playground_import_light() -> None:
         for place in places
         if place.name not in ("app.py", "__main__.py") and not {"ui", "views", "onnx", "bench"} & set(place.parts)
     ]
-    heavy = ("gradio", "plotly", "onnx", "onnxruntime", "transformers")
+    heavy = ("gradio", "plotly", "onnx", "onnxruntime", "transformers", "ray")
     code = f"import sys, {', '.join(modules)}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -87,6 +87,24 @@ export function begin(sizes, opening, page = "compare") {
   return setView({ layer, head, scale, pinned, playing: false, ...start }, "run");
 }
 
+// A text that grows, or is complete: there are n tokens, and the crosshair rests elsewhere. It stays where somebody has
+// pinned it, and under the pointer of whoever points at something.
+export function rest(n, opening, page = "compare") {
+  if (page !== shown) {
+    const now = shown;
+    enter(page);
+    rest(n, opening, page);
+    return enter(now);
+  }
+  limits.n = n;
+  start = { t: clamp(opening.t, 0, n - 1), s: clamp(opening.s, 0, n - 1) };
+  if (view.pinned) return setView({ t: home.t, s: home.s }, "run");
+  const points = view.t !== home.t || view.s !== home.s;
+  Object.assign(home, start);
+  wanted = start.s;
+  return points ? hover(view.t, view.s, "run") : apply({ ...start }, "run", true);
+}
+
 /** The layer that a column shows. */
 export const layerOf = (col) =>
   view.layer === AUTO ? (col.reader?.layer ?? 0) : Math.min(view.layer, (col.layers?.length ?? 1) - 1);

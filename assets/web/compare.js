@@ -2,26 +2,23 @@
 // one crosshair, one scrubber, one layer and one head for all of them.
 
 import { ACTIONS } from "./actions.js";
-import { AUTO, begin, bus, emit, view } from "./bus.js";
-import { AnswersCell } from "./answers.js";
+import { AUTO, begin, bus, emit, rest, view } from "./bus.js";
 import { palette } from "./colors.js";
-import { CostCell, costScales } from "./cost.js";
+import { costCaption, partsOf, sectionsOf } from "./comparesections.js";
+import { costScales } from "./cost.js";
 import { el, setText } from "./dom.js";
-import { token } from "./format.js";
+import { fixed, token } from "./format.js";
 import { installKeys } from "./keys.js";
-import { Header } from "./layers.js";
 import { place } from "./layout.js";
-import { MemoryCell } from "./memory.js";
 import { notify } from "./messages.js";
-import { MixingCell } from "./mixing.js";
 import { fetchNeeded } from "./needed.js";
+import { following } from "./nextword.js";
 import { refreshPresent, setSource } from "./present.js";
 import { signedRange } from "./profile.js";
 import { Prompt } from "./prompt.js";
 import { Transport } from "./scrubber.js";
-import { emptyBox, mixingTools, section } from "./sections.js";
-
-const PARTS = { header: Header, mixing: MixingCell, answers: AnswersCell, memory: MemoryCell, cost: CostCell };
+import { emptyBox } from "./sections.js";
+import { unpacked } from "./words.js";
 
 class ComparePage {
   constructor(root) {
@@ -50,7 +47,8 @@ class ComparePage {
 
   // ---- payloads
 
-  async update(payload) {
+  async update(given) {
+    const payload = unpacked(given);
     if (!payload?.columns?.length) return this.tellError(payload);
     const before = this.payload;
     this.payload = payload;
@@ -60,6 +58,8 @@ class ComparePage {
     if (fresh) {
       const sizes = { n: payload.n, layers: payload.layers, heads: payload.heads, questions: payload.prompt.questions };
       begin(sizes, { ...payload.view, pinned: payload.view.pinned ?? /(^|&)t=/.test(payload.query ?? "") });
+    } else if (before.n !== payload.n || before.view.t !== payload.view.t || before.view.s !== payload.view.s) {
+      rest(payload.n, payload.view);
     }
     if (!same) this.build();
     this.merge(payload);
@@ -98,7 +98,7 @@ class ComparePage {
     this.root.style.setProperty(
       "--ba-said",
       longest(
-        done.flatMap((col) => col.answers.map((item) => item.answer)),
+        done.flatMap((col) => (col.answers ?? []).map((item) => item.answer)),
         2,
       ),
     );
@@ -128,27 +128,16 @@ class ComparePage {
     }));
     this.prompt = new Prompt(this);
     this.transport = new Transport(this);
-    this.tools = mixingTools();
     this.live = el("div", { class: "ba-sr", role: "status", aria: { live: "polite" } });
     const look = (word, name) =>
       el("p", { class: `ba-note ba-${name}` }, el("b", { text: word }), (this[`${name}Text`] = el("span")));
     const notes = el("div", { class: "ba-notes" }, look("Look for", "look"), look("Not shown", "not-shown"));
-    this.sections = {
-      prompt: section("prompt", "Prompt", payload.prompt.caption, this.prompt.ends),
-      header: section("header"),
-      mixing: section("mixing", "Token mixing", "row t reads column s", this.tools.node),
-      answers: section(
-        "answers",
-        "Answers",
-        "greedy, with the probability of the answer given; a wrong answer is boxed",
-      ),
-      memory: section("memory", "Memory", "", this.transport.node),
-      cost: section("cost", "Cost", `${payload.n} tokens, batch 1, beyond the weights`, (this.rounds = el("span"))),
-    };
+    this.parts = partsOf(payload);
+    this.sections = sectionsOf(this);
     this.sections.prompt.row.replaceWith(this.prompt.box);
     this.footer = el("footer", { class: "ba-foot-page" });
     this.columns.forEach((slot, i) => {
-      for (const [name, Part] of Object.entries(PARTS)) {
+      for (const [name, Part] of Object.entries(this.parts)) {
         slot.parts[name] = new Part(this, i);
         this.sections[name].row.append(slot.parts[name].node);
       }
@@ -164,6 +153,8 @@ class ComparePage {
     const { payload } = this;
     setText(this.lookText, payload.look ?? "");
     setText(this["not-shownText"], payload.not_shown ?? "");
+    setText(this.sections.cost.caption, costCaption(payload));
+    if (payload.story) this.resample.disabled = payload.status === "running";
     const rounds = payload.columns.find((col) => col.cost)?.cost.rounds;
     const { status, progress } = payload;
     const measuring =
@@ -197,7 +188,7 @@ class ComparePage {
     if (key === this.placed) return;
     this.placed = key;
     const { per } = this.layout;
-    for (const name of Object.keys(PARTS)) {
+    for (const name of Object.keys(this.parts)) {
       this.each(name, (part) => {
         part.node.style.gridColumn = String(2 * (part.index % per) + 1);
         part.node.style.gridRow = String(Math.floor(part.index / per) + 1);
@@ -222,7 +213,7 @@ class ComparePage {
     if (!this.layout) return;
     this.prompt.cursor();
     this.transport.cursor();
-    for (const name of ["mixing", "answers", "memory"]) this.each(name, (part) => part.cursor());
+    for (const slot of this.columns) for (const part of Object.values(slot.parts)) part.cursor?.();
     for (const extra of this.extras) extra();
     refreshPresent();
   }
@@ -276,12 +267,14 @@ class ComparePage {
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => {
       const chosen = (name) => `${name} ${view[name] === AUTO ? "auto" : view[name] + 1}`;
+      const next = ({ col }) => following(col, view.t);
+      const says = this.columns.filter(next).map((slot) => `${slot.col.short || slot.col.name} goes on with ${next(slot).word} ${fixed(next(slot).p, 2)}`);
       const parts = this.columns
         .filter(({ col }) => col.status === "done")
         .map(({ col, parts: { mixing } }) => `${col.short || col.name} ${mixing.map.value.textContent}`);
       setText(
         this.live,
-        `${this.prompt.ends.textContent}, ${chosen("layer")}, ${chosen("head")}. ${parts.join(", ")}`,
+        `${this.prompt.ends.textContent}, ${chosen("layer")}, ${chosen("head")}. ${[...parts, ...says].join(", ")}`,
       );
     }, 400);
   }

@@ -3,6 +3,7 @@
 import { AUTO, layerOf, setView, view } from "./bus.js";
 import { el } from "./dom.js";
 import { count, residual } from "./format.js";
+import { verdictMark } from "./verdict.js";
 
 const WORD = 36; // pixels that a layer's word needs
 
@@ -69,7 +70,7 @@ export class Header {
           el("b", { text: `${col.score.right} / ${col.score.of}` }),
           el("span", { class: "ba-second", text: " right" }),
         )
-      : null;
+      : verdictMark(col);
     const held = this.node.contains(document.activeElement);
     this.node.dataset.state = col.status;
     this.node.replaceChildren(

@@ -1,13 +1,24 @@
 // Entry point. Gradio's components mount their views through here, and its events call the shell's functions.
 import { mountCompare } from "./compare.js";
 import { mountFamily } from "./family.js";
+import { mountRecall } from "./recall.js";
 import { mountHeader, follow } from "./shell.js";
 import { mountScaling } from "./scaling.js";
+import { mountTrain } from "./train.js";
 
-export { start, ended, stopping, changed, chosenElsewhere, copyLink, opened, runChosen, swapText } from "./shell.js";
+export { start, ended, stopping, changed, chosenElsewhere, copyLink, nextDraw, opened, runAgain, runChosen } from "./shell.js";
+export { swapText } from "./texts.js";
+export { pausing, taskChosen } from "./trainshell.js";
 export { fitted } from "./gradio.js";
 
-const VIEWS = { compare: mountCompare, scaling: mountScaling, family: mountFamily, header: mountHeader };
+const VIEWS = {
+  compare: mountCompare,
+  recall: mountRecall,
+  train: mountTrain,
+  scaling: mountScaling,
+  family: mountFamily,
+  header: mountHeader,
+};
 
 /** Mount a view into Gradio's element and hand it every value, also the one that was there before this module. */
 export function mount(kind, element, props, watch) {

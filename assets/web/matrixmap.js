@@ -80,12 +80,12 @@ export class MatrixMap {
   cellAt(event) {
     if (!this.grid || !this.data) return null;
     const box = this.plane.getBoundingClientRect();
-    const { cells, k, n } = this.grid;
+    const { cells, k } = this.grid;
     const col = Math.floor(((event.clientX - box.left) / box.width) * cells);
     const row = Math.floor(((event.clientY - box.top) / box.height) * cells);
-    if (row < 0 || col < 0 || row >= cells || col > row) return null;
+    if (row < 0 || col < 0 || row * k >= this.n || col > row) return null;
     if (k === 1) return { t: row, s: col };
-    return this.largest(row * k, Math.min(n, row * k + k), col * k, col * k + k);
+    return this.largest(row * k, Math.min(this.n, row * k + k), col * k, col * k + k);
   }
 
   largest(t0, t1, s0, s1) {
@@ -100,8 +100,7 @@ export class MatrixMap {
   }
 
   at(t, s) {
-    const { n } = this.grid;
-    return this.data[this.head * ((n * (n + 1)) / 2) + (t * (t + 1)) / 2 + s];
+    return this.data[this.head * ((this.n * (this.n + 1)) / 2) + (t * (t + 1)) / 2 + s];
   }
 
   outside(t, s) {
@@ -117,18 +116,20 @@ export class MatrixMap {
     this.plane.style.width = this.plane.style.height = `${geometry.size}px`;
   }
 
-  // meta: {kind, range, window} of the payload.
+  // meta: {kind, range, window, n} of the payload; a text may have fewer tokens than the grid has room for.
   paint({ data, head, meta, colors, scale, label, layer }) {
-    Object.assign(this, { data, head, meta, colors });
+    Object.assign(this, { data, head, meta, colors, n: meta.n ?? this.grid.n });
     this.node.dataset.layer = layer;
     this.node.dataset.head = head;
     this.node.setAttribute("aria-label", label);
-    const { cells, cell, k, n } = this.grid;
+    const { cells, cell, k } = this.grid;
+    const { n } = this;
+    const rows = Math.ceil(n / k);
     const signed = meta.kind === "signed";
     const table = lut(signed ? "signed" : "magnitude");
     const image = new ImageData(cells, cells);
     const words = new Uint32Array(image.data.buffer);
-    for (let row = 0; row < cells; row++) {
+    for (let row = 0; row < rows; row++) {
       for (let col = 0; col <= row; col++) {
         const v = k === 1 ? this.at(row, col) : this.largest(row * k, Math.min(n, row * k + k), col * k, col * k + k).v;
         words[row * cells + col] = table[shade(v, meta.range, signed, scale)];
@@ -142,13 +143,15 @@ export class MatrixMap {
     pen.clearRect(0, 0, this.base.width, this.base.height);
     pen.drawImage(small, 0, 0, cells * cell, cells * cell);
     if (meta.window) this.hatchOutside(pen);
+    pen.fillStyle = colors.sunken; // the text is over: slots that are not filled
+    for (let row = rows; row < cells; row++) pen.fillRect(0, row * cell, (row + 1) * cell, cell);
   }
 
   hatchOutside(pen) {
-    const { cells, cell, k, dpr, n } = this.grid;
+    const { cell, k, dpr } = this.grid;
     pen.fillStyle = hatch(pen, this.colors, dpr);
-    for (let row = 0; row < cells; row++) {
-      const last = Math.min(n - 1, row * k + k - 1);
+    for (let row = 0; row * k < this.n; row++) {
+      const last = Math.min(this.n - 1, row * k + k - 1);
       const gone = Math.floor((last - this.meta.window + 1) / k); // pixels whose every pair is out of reach
       if (gone > 0) {
         pen.clearRect(0, row * cell, gone * cell, cell);
@@ -157,9 +160,15 @@ export class MatrixMap {
     }
   }
 
-  cursor(t, s, tokens) {
+  cursor(t, s, tokens, missing = "") {
     if (!this.data) return;
     this.crosshair(t, s);
+    if (t >= this.n) {
+      setText(this.value, "–");
+      setText(this.says, missing);
+      setText(this.twin, `Row ${t}: ${missing}. ${this.note ?? ""}`);
+      return;
+    }
     const away = this.outside(t, s);
     const text = away ? "outside" : entry(this.at(t, s), this.digits);
     const says = `${quoted(tokens[t])} reads ${quoted(tokens[s])}`;

@@ -2,25 +2,15 @@
 // then the bytes held, the law in words, and a bar on a scale shared by all columns.
 
 import { headOf, layerOf, hover, leave, pin, view } from "./bus.js";
-import { hatch, lut } from "./colors.js";
+import { hatch } from "./colors.js";
 import { el, setText, sizeCanvas } from "./dom.js";
 import { bytes } from "./format.js";
 import { columnName } from "./layers.js";
+import { stripePicture, words } from "./memorycolors.js";
 import { cacheFact, rows, stateFacts } from "./memoryfacts.js";
+import { lengthOf, wordsOf } from "./words.js";
 
 const SQUARES = 4; // state pictures that fit beside one another
-
-// Words of colour for the 256 bytes of a state (128 is zero, the square root is already in the byte).
-function words(scale) {
-  const table = lut("signed");
-  const out = new Uint32Array(256);
-  for (let b = 0; b < 256; b++) {
-    const root = Math.max(-1, Math.min(1, (b - 128) / 127));
-    const value = scale === "sqrt" ? root : root * Math.abs(root);
-    out[b] = table[Math.round(127.5 + 127.5 * value)];
-  }
-  return out;
-}
 
 export class MemoryCell {
   constructor(ctx, index) {
@@ -57,6 +47,12 @@ export class MemoryCell {
 
   get slot() {
     return this.ctx.columns[this.index];
+  }
+
+  // A column whose text is over keeps what it held at its end.
+  own() {
+    const last = lengthOf(this.ctx.payload, this.slot.col) - 1;
+    return { t: Math.min(view.t, last), s: Math.min(view.s, last), over: view.t > last };
   }
 
   listen() {
@@ -142,7 +138,7 @@ export class MemoryCell {
 
   layoutPicture() {
     const { width, height } = this.canvas;
-    const { dpr, cells, cell, k, n } = this.ctx.layout.grid;
+    const { dpr, cells, cell, k } = this.ctx.layout.grid;
     const { heats, caches } = this.what;
     const gap = Math.round(2 * dpr);
     const room = heats.length ? Math.round((height * 2) / 3) : 0;
@@ -160,18 +156,7 @@ export class MemoryCell {
     this.below = bottom + Math.round(4 * dpr);
     this.stripes = caches.map((layer, i) => {
       const item = this.slot.col.memory.layers[layer];
-      const picture = document.createElement("canvas");
-      picture.width = cells;
-      picture.height = 1;
-      const image = new ImageData(cells, 1);
-      const out = new Uint32Array(image.data.buffer);
-      const table = lut("magnitude");
-      for (let col = 0; col < cells; col++) {
-        let most = 0;
-        for (let s = col * k; s < Math.min(n, col * k + k); s++) most = Math.max(most, item.norms[s]);
-        out[col] = table[Math.round(255 * Math.min(1, most / this.ctx.normTop))];
-      }
-      picture.getContext("2d").putImageData(image, 0, 0);
+      const picture = stripePicture(item.norms, cells, k, this.ctx.normTop);
       return { layer, window: item.window, top: start + i * (tall + gap), tall, picture, wide: cells * cell };
     });
   }
@@ -179,14 +164,14 @@ export class MemoryCell {
   cursor() {
     const { col, states } = this.slot;
     if (col.status !== "done" || !this.what) return;
-    const { t, s } = view;
+    const { t, s, over } = this.own();
     const pen = this.canvas.getContext("2d");
     pen.imageSmoothingEnabled = false;
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     for (const stripe of this.stripes) this.stripe(pen, stripe, t, s);
     for (const square of this.squares) this.square(pen, square, t, states);
     if (this.what.line !== null) this.line(pen, t);
-    this.say(t, s);
+    this.say(t, s, over);
   }
 
   stripe(pen, stripe, t, s) {
@@ -280,17 +265,17 @@ export class MemoryCell {
     pen.fillRect(Math.min(Math.floor(t / k + 1) * cell, width - edge), this.below, edge, height - this.below);
   }
 
-  say(t, s) {
+  say(t, s, over) {
     const { col } = this.slot;
     const { memory } = col;
     const { caches, heats, line } = this.what;
-    const { tokens } = this.ctx.payload.prompt;
+    const tokens = wordsOf(this.ctx.payload, col);
     const window = caches.length ? memory.layers[caches[0]].window : null;
     const slots = window ? Math.min(window, t + 1) : t + 1;
     setText(this.second, line !== null ? `layer ${line + 1}` : heats.length ? "" : `${caches.length} × ${slots}`);
     const layers = line !== null ? [line] : heats.filter(Boolean).map((heat) => heat.layer);
     const fact = heats.length ? stateFacts(col, layers, t, line !== null) : cacheFact(col, caches, t, s, tokens);
-    setText(this.fact, fact);
+    setText(this.fact, over ? `text over at t ${t}, ${fact}` : fact);
     const [value, unit] = bytes(memory.bytes[t]);
     setText(this.held, `${value} ${unit}`);
     this.fill.style.transform = `scaleX(${this.ctx.bytesTop ? memory.bytes[t] / this.ctx.bytesTop : 0})`;

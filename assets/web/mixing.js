@@ -7,14 +7,15 @@ import { bound, residual } from "./format.js";
 import { grid, MatrixMap } from "./matrixmap.js";
 import { Profile, signedRange } from "./profile.js";
 import { columnName } from "./layers.js";
+import { beyond, wordsOf } from "./words.js";
 
-const KINDS = {
+export const KINDS = {
   stochastic: "row-stochastic",
   signed: "signed, share of its row",
   jacobian: "sensitivity, share of its row",
 };
 
-function badge(info) {
+export function badge(info) {
   const kind = info?.kind ?? "none";
   const word = { exact: "exact", approximate: "approximate", jacobian: "Jacobian", none: "no matrix" }[kind] ?? kind;
   const why = { exact: () => `‖Mv−o‖ ${residual(info.residual)}`, jacobian: () => "|∂h/∂x|" }[kind]?.() ?? info?.why ?? "";
@@ -58,6 +59,10 @@ export class MixingCell {
 
   get slot() {
     return this.ctx.columns[this.index];
+  }
+
+  tokens() {
+    return wordsOf(this.ctx.payload, this.slot.col);
   }
 
   layer() {
@@ -124,7 +129,7 @@ export class MixingCell {
   cursor() {
     if (this.slot.col.status !== "done" || !this.map.data) return;
     const { t, s } = view;
-    this.map.cursor(t, s, this.ctx.payload.prompt.tokens);
+    this.map.cursor(t, s, this.tokens(), beyond(this.slot.col));
     const signed = this.map.meta.kind === "signed";
     const range = signed ? this.ctx.rowRange(t) : 1;
     this.profile.cursor(t, s, range);
@@ -198,7 +203,7 @@ export class MixingCell {
     const map = new MatrixMap({ id: col.id });
     const profile = new Profile(map);
     const draw = () => {
-      map.cursor(view.t, view.s, this.ctx.payload.prompt.tokens);
+      map.cursor(view.t, view.s, this.tokens(), beyond(col));
       profile.cursor(view.t, view.s, map.meta.kind === "signed" ? signedRange([map], view.t) : 1);
     };
     const close = el("button", {

@@ -7,6 +7,7 @@ import { grid, MatrixMap } from "./matrixmap.js";
 import { lookFor, sentence, showAnswer } from "./presentwords.js";
 import { Profile } from "./profile.js";
 import { togglePlay } from "./scrubber.js";
+import { beyond, lengthOf, wordsOf } from "./words.js";
 
 let source = null; // the Compare page: its payload, columns, colours
 let stage = null;
@@ -32,7 +33,7 @@ export function leavePresent() {
 }
 
 const KEYS = [
-  [["←", "→"], "question"],
+  [["←", "→"], "question", "word"],
   [["Space"], "play"],
   [["1", "4"], "solo"],
   [["Esc"], "leave"],
@@ -128,7 +129,7 @@ class Stage {
     const keys = el(
       "p",
       { class: "ba-p-keys" },
-      ...KEYS.map(([names, does]) =>
+      ...KEYS.map(([names, does, told]) =>
         el(
           "span",
           {},
@@ -136,7 +137,7 @@ class Stage {
             i && name === "4" ? "–" : i ? " " : "",
             el("kbd", { text: name === "4" ? String(columns.length) : name }),
           ]),
-          ` ${does}`,
+          ` ${payload.story && told ? told : does}`,
         ),
       ),
     );
@@ -245,7 +246,7 @@ class Stage {
     const { t, s } = view;
     if (this.asked !== `${t}/${s}`) {
       this.asked = `${t}/${s}`;
-      this.title.replaceChildren(...sentence(payload.prompt));
+      this.title.replaceChildren(...sentence(payload));
     }
     const note = this.notShown
       ? ["Not shown", payload.not_shown]
@@ -257,12 +258,12 @@ class Stage {
     const range = this.page.rowRange(t);
     for (const { slot, map, profile, answer, held, speed } of this.parts) {
       const { col } = slot;
-      showAnswer(answer, col, payload.prompt.tokens);
+      showAnswer(answer, col, payload);
       const done = col.status === "done";
-      setText(held, done ? bytes(col.memory.bytes[t]).join(" ") : "–");
+      setText(held, done ? bytes(col.memory.bytes[Math.min(t, lengthOf(payload, col) - 1)]).join(" ") : "–");
       setText(speed, col.cost?.decode_ms ? `${milliseconds(col.cost.decode_ms.value)} ms` : "–");
       if (!map.data) continue;
-      map.cursor(t, s, payload.prompt.tokens);
+      map.cursor(t, s, wordsOf(payload, col), beyond(col));
       profile.cursor(t, s, map.meta.kind === "signed" ? range : 1);
     }
     return undefined;

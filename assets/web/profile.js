@@ -10,7 +10,7 @@ const NICE = [1, 2, 5, 10];
 export function signedRange(maps, t) {
   let top = 0;
   for (const map of maps) {
-    if (!map?.data || map.meta.kind !== "signed") continue;
+    if (!map?.data || map.meta.kind !== "signed" || t >= map.n) continue;
     for (let s = 0; s <= t; s++) if (!map.outside(t, s)) top = Math.max(top, Math.abs(map.at(t, s)));
   }
   if (!(top > 0) || !Number.isFinite(top)) return 1;
@@ -25,10 +25,10 @@ export class Profile {
     this.node = el("canvas", { class: "ba-profile", data: { column: map.id }, aria: { hidden: "true" } });
     const at = (event) => {
       const box = this.node.getBoundingClientRect();
-      const { k, n } = map.grid;
+      const { k } = map.grid;
       const col = Math.floor(((event.clientX - box.left) / box.width) * map.grid.cells);
-      const s = k === 1 ? col : map.largest(view.t, view.t + 1, col * k, col * k + k).s;
-      return s >= 0 && s <= Math.min(n - 1, view.t) ? s : null;
+      const s = k === 1 || view.t >= map.n ? col : map.largest(view.t, view.t + 1, col * k, col * k + k).s;
+      return s >= 0 && s <= view.t && view.t < map.n ? s : null;
     };
     this.node.addEventListener("pointermove", (event) => {
       const s = map.data && at(event);
@@ -49,7 +49,7 @@ export class Profile {
   cursor(t, s, range) {
     const map = this.map;
     if (!map.data) return;
-    const { cell, cells, k, dpr, width, n } = map.grid;
+    const { cell, cells, k, dpr, width } = map.grid;
     const colors = map.colors;
     const pen = this.node.getContext("2d");
     const tall = this.node.height;
@@ -68,8 +68,9 @@ export class Profile {
     pen.fillRect(0, zero, width, line);
     const at = Math.floor(s / k) * cell;
     pen.fillRect(at + Math.floor((cell - line) / 2), 0, line, tall);
+    if (t >= map.n) return; // this column's text has no such row
     for (let col = 0; col < cells && col * k <= t; col++) {
-      const best = k === 1 ? col : map.largest(t, t + 1, col * k, Math.min(n, col * k + k)).s;
+      const best = k === 1 ? col : map.largest(t, t + 1, col * k, Math.min(map.n, col * k + k)).s;
       if (map.outside(t, best)) continue;
       const v = map.at(t, best);
       const high = Math.min(Math.max(Math.round(Math.abs(v) * unit), line), signed ? tall / 2 : tall);

@@ -3,6 +3,7 @@
 import { home, hover, leave, pin, questionAt, setView, view } from "./bus.js";
 import { el, setText } from "./dom.js";
 import { quoted, token } from "./format.js";
+import { sharedWord } from "./words.js";
 
 const PAIR = 3; // groups up to this many tokens never break across lines
 
@@ -30,15 +31,18 @@ export class Prompt {
     });
   }
 
-  // A question is read with its source; an earlier token is read by the current row; a later one becomes the row.
+  // In a story the word pointed at is the row: what could follow it? Elsewhere a question is read with its source; an earlier token is read by the current row; a later one becomes the row.
   cellOf(i) {
+    if (this.ctx.payload.story) return { t: i, s: Math.min(home.s, i) };
     const question = questionAt(i);
     if (question) return { t: question.t, s: question.s };
     return i <= home.t ? { t: home.t, s: i } : { t: i, s: Math.min(home.s, i) };
   }
 
   build() {
-    const { prompt } = this.ctx.payload;
+    const { prompt, story } = this.ctx.payload;
+    const apart = story || this.ctx.payload.scenario === "copy"; // words that are read as words
+    const between = (next) => (apart && next !== "." ? document.createTextNode(" ") : el("wbr"));
     const asked = new Set(prompt.questions.map((question) => question.t));
     this.tokens = prompt.tokens.map((text, i) =>
       el("span", {
@@ -52,11 +56,11 @@ export class Prompt {
       ...groups.flatMap(([from, to]) => {
         const tokens = this.tokens.slice(from, to);
         const ask = tokens.filter((_, j) => asked.has(from + j));
-        if (to - from > PAIR) {
+        if (story || to - from > PAIR) {
           // a sentence: its lines break between tokens, and only the asking tokens stand out
           for (const node of ask) node.classList.add("ask");
           return [
-            el("span", { class: "ba-sentence" }, ...tokens.flatMap((node) => [node, el("wbr")])),
+            el("span", { class: "ba-sentence" }, ...tokens.flatMap((node, j) => [node, between(prompt.tokens[from + j + 1])])),
             document.createTextNode(" "),
           ];
         }
@@ -71,13 +75,13 @@ export class Prompt {
 
   cursor() {
     const { t, s } = view;
-    const { tokens } = this.ctx.payload.prompt;
+    const at = (i) => ["t", i, sharedWord(this.ctx.payload, i) && quoted(sharedWord(this.ctx.payload, i))].filter((part) => part !== null).join(" ");
     for (const node of this.marked) node.classList.remove("reader", "source");
     this.marked = [this.tokens[t], this.tokens[s]].filter(Boolean);
     this.tokens[t]?.classList.add("reader");
     if (s !== t) this.tokens[s]?.classList.add("source");
     const asks = questionAt(t)?.s === s;
-    setText(this.ends, `t ${t} ${quoted(tokens[t])} ${asks ? "asks for" : "reads"} t ${s} ${quoted(tokens[s])}`);
+    setText(this.ends, `${at(t)} ${asks ? "asks for" : "reads"} ${at(s)}`);
   }
 
   // Long prompts scroll inside their box: keep the row in sight after a lasting move.

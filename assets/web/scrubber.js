@@ -3,6 +3,7 @@
 import { bus, home, limits, setView, step, stepQuestion, view } from "./bus.js";
 import { el, icon, reducedMotion, setText } from "./dom.js";
 import { quoted, token } from "./format.js";
+import { sharedWord, wordsOf } from "./words.js";
 
 const TOKENS_PER_SECOND = 8;
 
@@ -104,13 +105,18 @@ export class Transport {
   }
 
   cursor() {
-    const { n, prompt } = this.ctx.payload;
+    const { payload, columns } = this.ctx;
+    const { n } = payload;
     const { t, playing } = view;
+    const word = sharedWord(payload, t);
+    // Where each column has its own word, the eye finds it in the column; for the ear all are named.
+    const each = () => columns.map(({ col }) => `${wordsOf(payload, col)[t] ?? "nothing"} in ${col.short || col.name}`).join(", ");
+    this.track.setAttribute("aria-valuemax", String(n - 1));
     this.track.style.setProperty("--share", String(t / Math.max(1, n - 1)));
     setText(this.now, String(t));
-    setText(this.rest, ` / ${n - 1} ${quoted(prompt.tokens[t])}`);
+    setText(this.rest, ` / ${n - 1}${word === null ? "" : ` ${quoted(word)}`}`);
     this.track.setAttribute("aria-valuenow", String(t));
-    this.track.setAttribute("aria-valuetext", `token ${t}, ${token(prompt.tokens[t])}`);
+    this.track.setAttribute("aria-valuetext", `token ${t}, ${word === null ? each() : token(word)}`);
     if (this.playing !== playing) {
       this.playing = playing;
       this.button.setAttribute("aria-label", playing ? "Pause" : "Play");

@@ -5,12 +5,13 @@ import { el, setText } from "./dom.js";
 
 export function section(name, title, caption, tools = null) {
   const row = el("div", { class: `ba-row ba-row-${name}` });
+  const words = caption ? el("span", { class: "ba-caption", text: caption }) : null;
   const head = title
     ? el(
         "div",
         { class: "ba-head" },
         el("h2", { text: title }),
-        caption ? el("span", { class: "ba-caption", text: caption }) : null,
+        words,
         tools && el("div", { class: "ba-tools" }, tools),
       )
     : null;
@@ -22,6 +23,7 @@ export function section(name, title, caption, tools = null) {
       row,
     ),
     row,
+    caption: words,
   };
 }
 
@@ -38,7 +40,7 @@ export function emptyBox() {
 }
 
 // Head stepper and √ | linear: one choice for all columns.
-export function mixingTools() {
+export function mixingTools(reads = ", where each reads the answers") {
   const layer = el("b");
   const said = el("span");
   const auto = el("button", {
@@ -90,7 +92,7 @@ export function mixingTools() {
   );
   const paint = () => {
     setText(layer, view.layer === AUTO ? "auto" : String(view.layer + 1));
-    setText(said, view.layer === AUTO ? ", where each reads the answers" : ", chosen in the strip");
+    setText(said, view.layer === AUTO ? reads : ", chosen in the strip");
     setText(head, view.head === AUTO ? "auto" : String(view.head + 1));
     auto.hidden = view.layer === AUTO && view.head === AUTO;
     for (const button of options) {

@@ -4,18 +4,16 @@ import { adoptGradio, watchGradio } from "./gradio.js";
 import { notify } from "./messages.js";
 import { offerLink } from "./offer.js";
 import { enterPresent } from "./present.js";
+import { setExample, showScenario } from "./texts.js";
 import { firstTheme, setTheme, toggleTheme } from "./theme.js";
 
 const TAKES_LOOKS = "compare"; // the page whose link carries layer, head, t and s
 const LOOKS = ["layer", "head", "t", "s"];
-const NAMES = ["compare", "scaling", "family"];
+const NAMES = ["compare", "recall", "train", "scaling", "family"];
 const RUNS_WHEN_OPENED = ["compare", "family"]; // cheap enough to run without being asked
 const pages = {}; // page -> {handle, payload, running, warned, closeError}
 let config = { title: "", pages: {}, chips: {}, defaults: {}, fields: {}, example: "", device: "", problems: [] };
 let current = pageOfAddress();
-const texts = {}; // scenario -> what the person wrote there
-let textScenario = "phonebook";
-let swapped = null; // the text that the last swap put away
 
 const pageState = (page) => (pages[page] ??= { handle: null, payload: null, running: false, warned: false });
 const root = document.documentElement;
@@ -50,14 +48,13 @@ export function follow(kind, handle) {
 function setRunning(page, running) {
   pageState(page).running = running;
   root.toggleAttribute(`data-running-${page}`, running);
-  document.querySelector(`#stop-${page}`)?.removeAttribute("aria-busy");
+  document.querySelector(page === "train" ? "#pause-train" : `#stop-${page}`)?.removeAttribute("aria-busy");
 }
 
 /** A run begins: Run becomes Stop, and the run keeps the layer, head and pinned cell that are on the screen. */
 export function start(page, values) {
   const state = pageState(page);
-  if (page === "compare") textScenario = values[config.fields.compare.indexOf("scenario")];
-  swapped = null;
+  if (page === "compare") showScenario(values[config.fields.compare.indexOf("scenario")]);
   state.warned = false;
   state.closeError?.();
   state.busy = true; // until Gradio says so: it drops a press that comes before
@@ -82,7 +79,7 @@ function chosenCell(payload) {
 
 function samePrompt(values, fields, query) {
   const before = new URLSearchParams(query);
-  const shown = { scenario: "phonebook", text: "", length: "96", seed: "0" };
+  const shown = { scenario: "phonebook", text: "", length: "96", seed: "0", temperature: "0.7", top_k: "0" };
   return Object.keys(shown).every(
     (name) => String(values[fields.indexOf(name)] ?? "").trim() === (before.get(name) ?? shown[name]),
   );
@@ -138,6 +135,20 @@ export function runChosen() {
   runNext();
 }
 
+/** Draw a story again from the same first words; a hidden button of Gradio's carries them and the next seed. */
+function resample() {
+  if (pageState("compare").payload?.story) document.querySelector("#resample")?.click();
+}
+
+/** For that button: the new values of text and seed. */
+export function nextDraw() {
+  const { prompt, story } = pageState("compare").payload;
+  return [prompt.tokens.join(" "), story.seed < config.last_seed ? story.seed + 1 : 0];
+}
+
+/** They have arrived. */
+export const runAgain = () => runNext();
+
 /** A choice was changed by hand and not run yet: say once that the pictures are older. */
 export function changed(page) {
   const state = pageState(page);
@@ -151,17 +162,6 @@ export function changed(page) {
   });
 }
 
-/** Each scenario keeps its own text; own text starts with an example that runs. (Gradio may tell of a change twice.) */
-export function swapText([scenario, text]) {
-  if (scenario !== textScenario) {
-    texts[textScenario] = text;
-    texts[scenario] ??= scenario === "text" ? config.example : "";
-    swapped = text;
-    textScenario = scenario;
-  }
-  return [scenario, text === swapped ? texts[scenario] : text];
-}
-
 // ------------------------------------------------------------------------------------------------------- links
 
 /** The query that brings back what is on the screen. */
@@ -169,6 +169,7 @@ export function query(page = current) {
   const payload = pageState(page).payload;
   const parameters = new URLSearchParams(payload?.query ?? "");
   parameters.set("tab", page);
+  for (const [name, value] of Object.entries((payload && pageState(page).handle?.moved?.()) ?? {})) parameters.set(name, value); // since the run
   if (page === TAKES_LOOKS && payload) {
     const seen = { layer: view.layer + 1, head: view.head + 1, ...chosenCell(payload) };
     for (const name of LOOKS) {
@@ -252,8 +253,8 @@ export function mountHeader(place) {
   place.innerHTML = HEADER;
   place.querySelector("#theme-button").addEventListener("click", toggleTheme);
   place.querySelector("#present-button").addEventListener("click", present);
-  const hears = { run: runCurrent, "run-next": runNext, resume: runCurrent, copy: () => copyLink(), "open-compare": openInCompare,
-    "toggle-theme": toggleTheme, view: writeAddress };
+  const hears = { run: runCurrent, "run-next": runNext, resume: runCurrent, resample, copy: () => copyLink(), "open-compare": openInCompare,
+    "toggle-theme": toggleTheme, view: writeAddress, moved: writeAddress };
   for (const [event, act] of Object.entries(hears)) bus.addEventListener(event, ({ detail }) => act(detail));
   setTheme(firstTheme(), false);
   watchGradio((close) => (pageState(current).closeError = close));
@@ -262,6 +263,7 @@ export function mountHeader(place) {
 
 function updateHeader(place, value) {
   config = value;
+  setExample(value.example);
   place.querySelector(".shell-brand").textContent = value.title;
   place.querySelector(".shell-device").textContent = value.device;
   const tabs = place.querySelector("nav");

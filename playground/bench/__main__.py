@@ -1,56 +1,33 @@
-"""`python -m playground.bench engines|prefill|train|decode|page --json FILE`: ratios, with machine and versions."""
+"""`python -m playground.bench KIND --json FILE`: ratios and times, with machine and versions."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.metadata
 import json
-import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-KINDS = ("engines", "prefill", "train", "decode", "page")
+from models.provenance import commit, machine, versions
+
+KINDS = ("engines", "prefill", "train", "decode", "page", "induction")
 CHOOSING = ("prefill", "train", "decode")  # benches that go over the zoo
 PACKAGES = ("torch", "transformers", "fla-core", "gradio", "numpy")
 
 
 def provenance(threads: int) -> dict[str, Any]:
     """Machine, versions, commit and date of a measurement."""
-    installed = {}
-    for name in PACKAGES:
-        try:
-            installed[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            installed[name] = "not installed"
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "threads": threads,
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        "commit": commit(),
+        **machine(threads),
         "python": platform.python_version(),
-        "versions": installed,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "versions": versions(PACKAGES),
     }
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def main() -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from models.tasks.prompts import SCENARIOS as PROMPTS
 from playground import run
-from playground.request import LENGTHS, SCENARIOS, SEED_LIMIT, Request
+from playground.request import HOTTEST, LENGTHS, SCENARIOS, SEED_LIMIT, TOP_K_LIMIT, Request
 from playground.ui.components import call
 from playground.ui.components import view as client_view
 from playground.ui.controls import Page, architecture_picker, buttons, segmented
@@ -21,6 +20,8 @@ from playground.views import compare as view
 TEXTS = {
     "phonebook": ("Your names and numbers", "optional, for instance  ada 31 bob 47 bob ?   Empty: drawn"),
     "induction": ("Your pattern", "optional, for instance  ada 31 bob   Empty: drawn"),
+    "copy": ("Your words", "optional, for instance  ada lake 31   Empty: drawn"),
+    "story": ("First words", "optional, for instance  once there was a shy girl named mia .   Empty: drawn"),
     "text": ("Your text", "for instance  ada 31 bob 47 ada ?   A question mark asks what followed that word before"),
 }
 EXAMPLE = "ada 31 bob 47 lea 62 tom 17 bob ? lea ?"
@@ -44,6 +45,13 @@ def build(web: Path) -> Page:
         with gr.Column(min_width=0, elem_classes="shell-field shell-text shell-inline"):
             label, placeholder = TEXTS[default.scenario]
             text = gr.Textbox(default.text, label=label, placeholder=placeholder, max_lines=1, elem_id="prompt-text")
+        # Only stories are drawn: the style sheet hides these two from the other scenarios.
+        with gr.Column(min_width=0, elem_classes="shell-field shell-heat shell-inline"):
+            temperature = gr.Number(
+                value=default.temperature, label="Temperature", minimum=0, maximum=HOTTEST, step=0.1
+            )
+        with gr.Column(min_width=0, elem_classes="shell-field shell-top-k shell-inline"):
+            top_k = gr.Number(value=default.top_k, label="Top-k", precision=0, minimum=0, maximum=TOP_K_LIMIT)
         with gr.Column(min_width=0, elem_classes="shell-field shell-seed shell-inline"):
             seed = gr.Number(value=default.seed, label="Seed", precision=0, minimum=0, maximum=SEED_LIMIT)
         run_button, stop, copy = buttons("compare")
@@ -57,6 +65,8 @@ def build(web: Path) -> Page:
         "scenario": scenario,
         "text": text,
         "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
         "seed": seed,
         **looks,
     }
@@ -69,8 +79,19 @@ def build(web: Path) -> Page:
         show_progress="hidden",
         api_visibility="private",
     )
+    _resample(text, seed, web)
     picture = client_view("compare", web, elem_id="view-compare")
-    return Page("compare", controls, run_button, stop, copy, picture, also_run=(text.submit, seed.submit))
+    entered = (text.submit, seed.submit, temperature.submit, top_k.submit)
+    return Page("compare", controls, run_button, stop, copy, picture, also_run=entered)
+
+
+def _resample(text: gr.Textbox, seed: gr.Number, web: Path) -> None:
+    """What the browser presses to draw again from the same first words: they enter the field, with the next seed."""
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    with gr.Row(elem_classes="shell-unseen"):
+        button = gr.Button("Resample", elem_id="resample")
+    taken = button.click(None, None, [text, seed], js=call(web, "nextDraw"), **quiet)
+    taken.then(None, js=call(web, "runAgain"), **quiet)
 
 
 def describe_text(scenario: str, text: str) -> dict[str, Any]:
@@ -82,7 +103,7 @@ def describe_text(scenario: str, text: str) -> dict[str, Any]:
 def runnable(request: Request) -> tuple[Request, list[str]]:
     """A link's request without a text that the models cannot read, and the sentence that says why."""
     try:
-        _ = PROMPTS[request.scenario](request.text, request.length, request.seed).ids
+        _ = run.prompt_of(request).ids
     except ValueError as error:
         scenario = Request().scenario if request.scenario == "text" else request.scenario
         return replace(request, scenario=scenario, text=""), [f"{error} The link's text is left out."]

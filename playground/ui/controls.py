@@ -1,12 +1,14 @@
 """Controls that both pages share, and the wiring of a page's Run, Stop and Copy link."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from models.zoo import ZOO
+from playground import own
 from playground.request import FIELDS, HOW_MANY, Request
 from playground.ui.components import call
 from playground.ui.streams import UNSET, Compute, Produce, Runs, answerer, handler, stopper
@@ -31,6 +33,18 @@ def architecture_picker(page: str) -> gr.Dropdown:
     )
 
 
+def choices_with(ids: Sequence[str]) -> Labelled:
+    """What Compare's picker offers when some of these ids are models that were trained here."""
+    return [*((name, id) for id, name in chip_names().items()), *((own_name(id), id) for id in ids if own.is_own(id))]
+
+
+def own_name(id: str) -> str:
+    """A chip's words for a model that was trained here; the end of its id tells it from others."""
+    entry = own.entry_of(id)
+    layers = len(entry.pattern)
+    return f"{entry.name}, {layers} layer{'s' if layers > 1 else ''} ({id[-3:]})"
+
+
 def segmented(label: str, choices: Labelled, value: Any) -> gr.Radio:
     """A radio group drawn as one bar."""
     return gr.Radio(choices, value=value, label=label, elem_classes="shell-segmented")
@@ -47,6 +61,7 @@ class Page:
     copy: gr.Button
     view: gr.HTML
     also_run: tuple[Any, ...] = ()  # further triggers, such as Enter in a text
+    more: dict[str, gr.Button] = field(default_factory=dict)  # buttons that only this page has
 
 
 def buttons(page: str) -> tuple[gr.Button, gr.Button, gr.Button]:
@@ -114,7 +129,9 @@ def restored(request: Request, page: Page) -> dict[Any, Any]:
     values: dict[Any, Any] = {}
     for name, control in page.controls.items():
         value = getattr(request, name)
-        if name == "architectures":
-            value = list(value)
         values[control] = gr.update(value=UNSET if value is None else value)
+        if name == "architectures":
+            values[control] = gr.update(value=list(value))
+            if any(own.is_own(id) for id in value):
+                values[control] = gr.update(value=list(value), choices=choices_with(value))
     return values

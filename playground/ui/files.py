@@ -55,7 +55,7 @@ class BlobStore:
 
     def __init__(self, root: Path, keep_runs: int = KEEP_RUNS, keep_bytes: int = KEEP_BYTES) -> None:
         self.root, self.keep_runs, self.keep_bytes = root, keep_runs, keep_bytes
-        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._sizes: OrderedDict[str, dict[str, int]] = OrderedDict()
         self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
 
@@ -72,17 +72,29 @@ class BlobStore:
                 unfinished.write_bytes(data)
                 unfinished.rename(path)
         with self._lock:
-            self._sizes[key] = sum(map(len, blobs.values()))
+            self._sizes.setdefault(key, {}).update({name: len(data) for name, data in blobs.items()})
             self._sizes.move_to_end(key)
             self._forget_oldest()
         return url(folder) + "/"
 
+    def keep(self, key: str, names: set[str]) -> None:
+        """Delete the blobs of run `key` that have other names."""
+        with self._lock:
+            sizes = self._sizes.get(key, {})
+            for name in [name for name in sizes if name not in names]:
+                del sizes[name]
+                (self.root / key / name).unlink(missing_ok=True)
+
     def _forget_oldest(self) -> None:
         while len(self._sizes) > 1 and (
-            len(self._sizes) > self.keep_runs or sum(self._sizes.values()) > self.keep_bytes
+            len(self._sizes) > self.keep_runs or sum(map(_total, self._sizes.values())) > self.keep_bytes
         ):
             key, _ = self._sizes.popitem(last=False)
             shutil.rmtree(self.root / key, ignore_errors=True)
+
+
+def _total(sizes: dict[str, int]) -> int:
+    return sum(sizes.values())
 
 
 class Served:

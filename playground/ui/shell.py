@@ -6,6 +6,7 @@ Pages are columns that the browser shows and hides without asking the server, so
 import os
 import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +14,42 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from models.zoo import ZOO
+from models.zoo import SMALL, ZOO
+from playground import own
+from playground.kept import KeptRuns
 from playground.measure import default_device, describe_device, prepare
-from playground.request import FIELDS, PAGE_KEY, PAGES, Request
+from playground.request import FIELDS, PAGE_KEY, PAGES, SEED_LIMIT, Request
 from playground.run import warm
-from playground.ui import compare_page, family_page, scaling_page
+from playground.ui import compare_page, family_page, recall_page, scaling_page, train_page
 from playground.ui.components import call, view
-from playground.ui.controls import Page, chip_names, restored, wire, wire_quick
+from playground.ui.controls import Page, chip_names, own_name, restored, wire, wire_quick
 from playground.ui.files import Served, url
 from playground.ui.streams import Runs
 from playground.ui.theme import build_theme
 
 TITLE = "Beyond Attention"
 QUEUE = 32
+OWN_PLACEHOLDER = "optional, a text like the one they were trained on   Empty: text that was held out"
 
 
-def header_value(problems: list[str] | None = None) -> dict[str, Any]:
-    """What the browser has to know besides the payloads."""
+def header_value(problems: list[str] | None = None, ids: Sequence[str] = ()) -> dict[str, Any]:
+    """What the browser has to know besides the payloads; `ids` may name models that were trained here."""
     default = Request()
-    names = chip_names()
+    mine = [id for id in ids if own.is_own(id)]
+    entries = ZOO | SMALL | {id: own.entry_of(id) for id in mine}
+    names = chip_names() | {id: entry.name for id, entry in SMALL.items()} | {id: own_name(id) for id in mine}
     return {
         "title": TITLE,
         "pages": PAGES,
         "device": describe_device(),
         "chips": {
             names[id]: {"id": id, "family": entry.family, "family_name": entry.family_name, "summary": entry.summary}
-            for id, entry in ZOO.items()
+            for id, entry in entries.items()
         },
         "defaults": {name: getattr(default, name) for name in ("layer", "head", "t", "s")},
         "fields": FIELDS,
         "example": compare_page.EXAMPLE,
+        "last_seed": SEED_LIMIT,
         "problems": problems or [],
     }
 
@@ -54,15 +61,24 @@ def build(served: Served) -> gr.Blocks:
         header = view("header", served.web, header_value(), elem_id="header")
         with gr.Column(elem_id="page-compare", elem_classes="shell-page"):
             compare = compare_page.build(served.web)
+        with gr.Column(elem_id="page-recall", elem_classes="shell-page"):
+            recall = recall_page.build(served.web)
+        with gr.Column(elem_id="page-train", elem_classes="shell-page"):
+            train = train_page.build(served.web)
         with gr.Column(elem_id="page-scaling", elem_classes="shell-page"):
             scaling = scaling_page.build(served.web, gpu=gpu)
         with gr.Column(elem_id="page-family", elem_classes="shell-page"):
             family = family_page.build(served.web)
         wire(compare, compare_page.produce(served.blobs), runs, served.web)
+        wire(recall, recall_page.produce, runs, served.web)
+        kept = KeptRuns()
+        train_page.wire(train, kept, served.blobs, runs, served.web)
         wire(scaling, scaling_page.produce, runs, served.web)
         wire_quick(family, family_page.answer, served.web)
         _open_in_compare(compare, served.web)
-        _open_links(app, header, {"compare": compare, "scaling": scaling, "family": family}, gpu, served.web)
+        _open_trained(compare, header, kept, served.web)
+        pages = {"compare": compare, "recall": recall, "train": train, "scaling": scaling, "family": family}
+        _open_links(app, header, pages, gpu, served.web)
     app.queue(max_size=QUEUE, default_concurrency_limit=8)
     return app
 
@@ -74,6 +90,23 @@ def _open_in_compare(compare: Page, web: Path) -> None:
         button = gr.Button("Open in Compare", elem_id="open-compare")
     taken = button.click(None, None, compare.controls["architectures"], js=call(web, "chosenElsewhere"), **quiet)
     taken.then(None, js=call(web, "runChosen"), **quiet)
+
+
+def _open_trained(compare: Page, header: gr.HTML, kept: KeptRuns, web: Path) -> None:
+    """What the browser presses to compare the models that it has just trained."""
+    controls = compare.controls
+
+    def show(request: gr.Request) -> dict[Any, Any]:
+        ids = train_page.trained(kept, request)
+        wanted = Request(architectures=tuple(ids), scenario="text")
+        text = gr.update(value="", label="Your text", placeholder=OWN_PLACEHOLDER)
+        return {header: header_value(ids=ids), **restored(wanted, compare), controls["text"]: text}
+
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    with gr.Row(elem_classes="shell-unseen"):
+        button = gr.Button("Open in Compare", elem_id="open-trained")
+    taken = button.click(show, None, [header, *controls.values()], **(quiet | {"queue": True}))  # which tells errors
+    taken.success(None, js=call(web, "runChosen"), **quiet)
 
 
 def _open_links(app: gr.Blocks, header: gr.HTML, pages: dict[str, Page], gpu: bool, web: Path) -> None:
@@ -88,7 +121,7 @@ def _open_links(app: gr.Blocks, header: gr.HTML, pages: dict[str, Page], gpu: bo
         controls = restored(wanted, page)
         if "text" in page.controls:
             controls[page.controls["text"]] = compare_page.describe_text(wanted.scenario, wanted.text)
-        return {header: header_value(problems), **controls}
+        return {header: header_value(problems, wanted.architectures), **controls}
 
     controls = [control for page in pages.values() for control in page.controls.values()]
     opened = app.load(restore, None, [header, *controls], show_progress="hidden", api_visibility="private")

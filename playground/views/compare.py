@@ -11,13 +11,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from models.tape import JACOBIAN_UP_TO
 from models.tasks.prompts import Question
-from models.zoo import ZOO, build
+from playground import own
 from playground.oracles import agreement
+from playground.own import entry_of
 from playground.request import SCENARIOS
 from playground.run import Column, Comparison, Cost, Spread
-from playground.trace import LayerTrace
+from playground.trace import Answer, LayerTrace, why_none
+from playground.views import story
 from playground.views.memory import memory
 from playground.views.pack import Blobs, pack
 
@@ -26,12 +27,16 @@ SHOWN = 6  # answers listed, the last ones
 LOOK = {
     "phonebook": "Row {t} asks for a number given {distance} tokens earlier. Who still reaches column {s}?",
     "induction": "From row {period} on the pattern repeats. A copying head lights the cell one after the same word.",
+    "copy": "After the mark | the words come again. Who reaches column {s} from row {t}?",
+    "story": "Same first words. Who keeps names, things and pronouns as they were?",
     "text": "Row {t} asks what followed “{word}” before. Who still reaches column {s}?",
 }
 NOT_SHOWN = "One head of one layer. It says what was read, not why the answer came out."
+ONE_DRAW = "Other draws: with the next seed each may tell it otherwise."
 SENTENCE = {
     "phonebook": "What number did {{{word}}} have, {{{distance} tokens ago}}?",
     "induction": "What followed {{{word}}}, {{{distance} tokens ago}}?",
+    "copy": "Which word comes after {{{word}}}? It stood {{{distance} tokens ago}}.",
     "text": "What followed {{{word}}}, {{{distance} tokens ago}}?",
 }
 
@@ -40,16 +45,17 @@ def payload(comparison: Comparison) -> tuple[dict[str, Any], Blobs]:
     """(JSON payload, blobs by name) of one snapshot."""
     request, prompt = comparison.request, comparison.prompt
     shown = prompt.questions[-SHOWN:]
-    target = max(shown, key=lambda question: question.t - question.s)
+    target = story.target(comparison) or max(shown, key=lambda question: question.t - question.s)
     facts = {
         "t": target.t,
         "s": target.s,
         "distance": target.t - target.s,
         "word": target.word,
-        "period": prompt.questions[0].t,
+        "period": prompt.questions[0].t if prompt.questions else 0,
     }
     blobs: Blobs = {}
-    columns = [_column(column, shown, blobs) for column in comparison.columns]
+    columns = [_column(column, shown, blobs) | story.part(column, request) for column in comparison.columns]
+    n = story.longest(comparison)
     data = {
         "key": comparison.key,
         "status": comparison.status,
@@ -61,41 +67,41 @@ def payload(comparison: Comparison) -> tuple[dict[str, Any], Blobs]:
             "seconds": round(comparison.seconds, 1),
         },
         "look": LOOK[request.scenario].format(**facts),
-        "not_shown": NOT_SHOWN,
+        "not_shown": ONE_DRAW if request.scenario == "story" else NOT_SHOWN,
         "device": comparison.device,
         "versions": comparison.versions,
         "scenario": request.scenario,
         "scenario_name": SCENARIOS[request.scenario],
-        "n": len(prompt.words),
-        "layers": max(len(ZOO[id].pattern) for id in request.architectures),
+        "n": n,
+        "layers": max(len(entry_of(id).pattern) for id in request.architectures),
         "heads": max(most_heads(id) for id in request.architectures),
         "prompt": {
             "tokens": list(prompt.words),
             "groups": [list(group) for group in prompt.groups],
             "caption": f"{prompt.caption} Same {len(prompt.words)} tokens for every model.",
             "questions": [_question(question) for question in shown],
-            "sentence": SENTENCE[request.scenario].format(**facts),
+            "sentence": SENTENCE.get(request.scenario, "").format(**facts),
         },
-        "view": _view(comparison, target),
+        "view": _view(comparison, target, n - 1),
         "columns": columns,
     }
-    return data, blobs
+    return data | story.settings(request), blobs
 
 
 def _question(question: Question) -> dict[str, Any]:
     return {"t": question.t, "s": question.s, "word": question.word, "answer": question.answer}
 
 
-def _view(comparison: Comparison, target: Question) -> dict[str, Any]:
+def _view(comparison: Comparison, target: Question, last: int) -> dict[str, Any]:
     """Where the page looks first: what the link says, else the farthest question in the last layer."""
-    request, last = comparison.request, len(comparison.prompt.words) - 1
+    request = comparison.request
     t = target.t if request.t is None else min(request.t, last)
     s = (target.s if request.t is None else t) if request.s is None else min(request.s, t)
     return {"layer": request.layer - 1, "head": request.head - 1, "t": t, "s": s, "scale": "sqrt"}
 
 
 def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[str, Any]:
-    entry = ZOO[column.id]
+    entry = entry_of(column.id)
     title, proof = "Does not fit in memory" if "memory" in column.error else "Could not run", agreement(entry.id)
     head = {
         "id": entry.id,
@@ -118,7 +124,16 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
         "active": trace.active,
         "layers": [_strip(layer) for layer in trace.layers],
         "reader": {"layer": trace.reader[0], "heads": list(trace.reader[1])},
-        "score": {"right": sum(answer.right for answer in trace.answers), "of": len(trace.answers)},
+        **({} if column.tale else _answered(trace.answers, rows)),
+        "maps": [_map(trace.id, index, layer, blobs) for index, layer in enumerate(trace.layers)],
+        "memory": memory(trace, blobs),
+        "cost": None if column.cost is None else _cost(column.cost),
+    }
+
+
+def _answered(answers: tuple[Answer, ...], rows: set[int]) -> dict[str, Any]:
+    return {
+        "score": {"right": sum(answer.right for answer in answers), "of": len(answers)},
         "answers": [
             {
                 "t": a.t,
@@ -129,12 +144,9 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
                 "p": round(a.p, 4),
                 "right": a.right,
             }
-            for a in trace.answers
+            for a in answers
             if a.t in rows
         ],
-        "maps": [_map(trace.id, index, layer, blobs) for index, layer in enumerate(trace.layers)],
-        "memory": memory(trace, blobs),
-        "cost": None if column.cost is None else _cost(column.cost),
     }
 
 
@@ -150,13 +162,14 @@ def _strip(layer: LayerTrace) -> dict[str, Any]:
 
 def _map(id: str, index: int, layer: LayerTrace, blobs: Blobs) -> dict[str, Any]:
     if layer.mix is None:
-        return {"blob": "", "heads": 1, "badge": {"kind": "none", "why": _why_none(layer)}}
+        return {"blob": "", "heads": 1, "badge": {"kind": "none", "why": why_none(layer)}}
     name = f"{id}-map-{index}.gz"
     blobs[name] = pack(layer)[0]
     exact = layer.kind != "jacobian"
     return {
         "blob": name,
         "heads": layer.mix.shape[0],
+        "n": layer.mix.shape[-1],
         "names": list(layer.names),
         "kind": layer.kind,
         "range": [-1.0 if layer.kind == "signed" else 0.0, 1.0],
@@ -169,16 +182,10 @@ def _map(id: str, index: int, layer: LayerTrace, blobs: Blobs) -> dict[str, Any]
     }
 
 
-def _why_none(layer: LayerTrace) -> str:
-    if not layer.mixer:
-        return "This layer is a feed-forward alone: it mixes no tokens."
-    return f"Its gates hear its own output: no matrix exists. Up to {JACOBIAN_UP_TO} tokens a Jacobian is shown."
-
-
 @lru_cache(maxsize=64)
 def most_heads(id: str) -> int:
     """How many maps a layer of the architecture shows at most."""
-    mixers = [block.mixer for block in build(id).layers if block.mixer is not None]
+    mixers = [block.mixer for block in own.layers_of(id) if block.mixer is not None]
     return max(len(m.shown) if m.shown is not None else m.heads + hasattr(m, "index_heads") for m in mixers)
 
 

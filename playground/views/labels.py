@@ -2,17 +2,14 @@
 
 import itertools
 import math
-from typing import Any
 
 from playground.curves import Crossing, Point, Scaling, Series
 from playground.views import axes
+from playground.views.charts import Note, axis_name, end_names, note
 from playground.views.plane import HEIGHT, Space, edge, guide, guide_ends, live, missing, short_name
 
-LINE_HEIGHT, SECOND_LINE = 17, 14
 LETTER, LINES = 6.4, 34  # width of a bold letter, height of a crossing's two lines, px
 BEYOND = {"prefill": "slower beyond", "decode": "slower beyond", "peak": "larger beyond", "cache": "larger beyond"}
-
-Note = dict[str, Any]
 
 
 def notes(scaling: Scaling, measure: str, at: Space, *, slopes: bool) -> list[Note]:
@@ -21,28 +18,11 @@ def notes(scaling: Scaling, measure: str, at: Space, *, slopes: bool) -> list[No
     for ns, values, name in guide_ends(scaling, measure, at):
         end = 0 if name == "N" else 1  # the free ends: N comes in below the curves, N² leaves above them
         place = {"xanchor": "right", "xshift": -5, "yshift": 6 * end}
-        found.append(_note(f"<b>{name}</b>", ns[end], values[end], ink="@ink-2", **place))
+        found.append(note(f"<b>{name}</b>", ns[end], values[end], at, ink="@ink-2", **place))
     told = told_crossing(scaling, measure)
     if told is not None and slopes:
         found.append(callout(told, scaling, measure, at))
-    axis = _note("tokens N", 1, 1, ink="@ink-3", xanchor="left", xshift=8)
-    axis |= {"xref": "paper", "yref": "paper", "x": 1, "y": 0, "yanchor": "top", "yshift": -7}
-    return [*found, axis] if slopes else found
-
-
-def _note(text: str, n: float, value: float, *, ink: str, **place: Any) -> Note:
-    """Words at a data point (annotations of a log axis are placed by logarithm)."""
-    return {
-        "text": text,
-        "x": math.log10(n),
-        "y": math.log10(value),
-        "xref": "x",
-        "yref": "y",
-        "showarrow": False,
-        "font": {"size": 12, "color": ink},
-        "align": "left",
-        **place,
-    }
+    return [*found, axis_name("tokens N")] if slopes else found
 
 
 def end_labels(scaling: Scaling, measure: str, at: Space, slopes: bool) -> list[Note]:
@@ -57,21 +37,16 @@ def end_labels(scaling: Scaling, measure: str, at: Space, slopes: bool) -> list[
     if not ends:
         return []
     n = scaling.lengths[-1] if measure == "cache" else max(p.n for s in scaling.series for p in s.points[measure])
-    wishes = [at.at(n, value)[1] for _, value, _ in ends]
-    heights = [LINE_HEIGHT + (SECOND_LINE if words else 0.0) for _, _, words in ends]
-    wishes = [w + (h - LINE_HEIGHT) / 2 for w, h in zip(wishes, heights, strict=True)]
-    places = axes.pushed_apart(wishes, heights, -8, HEIGHT + 8)
-    found = []
-    for (series, value, words), place in zip(ends, places, strict=True):
+    told = []
+    for series, value, words in ends:
         text = f"<b>{short_name(series)}</b>"
         if slopes and measure != "cache" and measure in series.slopes:
             fit = series.slopes[measure]
             text += f'  <span style="color:@ink-2">{axes.slope_text(fit.slope, fit.error)[0]}</span>'
         if words:
             text += f'<br><span style="color:@ink-3">{words}</span>'
-        shift = at.at(n, value)[1] - place
-        found.append(_note(text, n, value, ink="@ink", xanchor="left", xshift=13, yshift=shift, yanchor="middle"))
-    return found
+        told.append((text, value, 2 if words else 1))
+    return end_names(told, n, at)
 
 
 def missing_words(point: Point, measure: str, where: bool) -> str:
@@ -117,7 +92,7 @@ def callout(crossing: Crossing, scaling: Scaling, measure: str, at: Space) -> No
 
     best = min(spots, key=cost)
     text = f'<b>{first}</b><br><span style="color:@ink-2">{second}</span>'
-    return _note(text, crossing.n, crossing.value, ink="@ink") | {
+    return note(text, crossing.n, crossing.value, at, ink="@ink") | {
         "align": "center",
         "showarrow": True,
         "arrowhead": 0,
@@ -142,7 +117,7 @@ def _busy(scaling: Scaling, measure: str, at: Space) -> list[tuple[float, float]
         found += [at.at(point.n, edge) for edge in (point.low, point.high)]
     x, _ = at.at(guide(scaling), 1.0)
     found += [(x, y) for y in range(0, HEIGHT, 8)]
-    for note in end_labels(scaling, measure, at, slopes=True):
-        left, top = at.at(10 ** note["x"], 10 ** note["y"])
-        found += [(left + 13 + 12 * i, top - note["yshift"]) for i in range(10)]
+    for label in end_labels(scaling, measure, at, slopes=True):
+        left, top = at.at(10 ** label["x"], 10 ** label["y"])
+        found += [(left + 13 + 12 * i, top - label["yshift"]) for i in range(10)]
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.zoo import build
+from playground import own
 from playground.trace import Array, Trace
 from playground.views.pack import Blobs, pack
 
@@ -79,7 +79,7 @@ def _caption(trace: Trace) -> str:
 @lru_cache(maxsize=64)
 def law(id: str) -> str:
     """How the state grows, in words, computed from the shapes of the model's layers."""
-    mixers = [block.mixer for block in build(id).layers if block.mixer is not None]
+    mixers = [block.mixer for block in own.layers_of(id) if block.mixer is not None]
     grows = sum(4 * mixer.cached for mixer in mixers)
     windows = [mixer.window for mixer in mixers if getattr(mixer, "window", None) is not None]
     if grows:

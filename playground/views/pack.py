@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from playground.trace import Array, LayerTrace
+from playground.trace import Array, LayerTrace, shares
 
 Blobs = dict[str, bytes]
 _packed: weakref.WeakKeyDictionary[LayerTrace, tuple[bytes, bytes, float]] = weakref.WeakKeyDictionary()
@@ -24,14 +24,6 @@ def pack(layer: LayerTrace) -> tuple[bytes, bytes, float]:
             states = _zipped(plain)
         _packed[layer] = mix, states, limit
     return _packed[layer]
-
-
-def shares(layer: LayerTrace) -> Array:
-    """The matrix [H,T,T] as it is shown: each entry of a signed one divided by its row's total magnitude."""
-    assert layer.mix is not None
-    if layer.kind == "stochastic":
-        return layer.mix
-    return layer.mix / np.abs(layer.mix).sum(-1, keepdims=True).clip(1e-30)
 
 
 def _zipped(values: bytes) -> bytes:

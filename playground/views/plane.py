@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from playground.curves import Point, Scaling, Series
 from playground.views import axes
@@ -16,28 +17,41 @@ EMPTY = {"prefill": [2.0, 1e3], "peak": [1.1e6, 9e8], "decode": [0.4, 4.0], "cac
 class Space:
     """From data to pixels of the plot, y downwards, for one width of the page."""
 
-    x: tuple[float, float]  # log10 of the range
+    x: tuple[float, float]  # the range, log10 of it on a log axis
     y: tuple[float, float]
     width: float
+    log_x: bool = True
+    log_y: bool = True
+    height: int = HEIGHT
 
     def at(self, n: float, value: float) -> tuple[float, float]:
+        along, up = math.log10(n) if self.log_x else n, math.log10(value) if self.log_y else value
         return (
-            (math.log10(n) - self.x[0]) / (self.x[1] - self.x[0]) * self.width,
-            (self.y[1] - math.log10(value)) / (self.y[1] - self.y[0]) * HEIGHT,
+            (along - self.x[0]) / (self.x[1] - self.x[0]) * self.width,
+            (self.y[1] - up) / (self.y[1] - self.y[0]) * self.height,
         )
+
+
+class Drawn(Protocol):
+    """What decides a curve's colour and marker."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def family(self) -> str: ...
 
 
 def short_name(series: Series) -> str:
     return f"{series.short} N×N" if series.variant.startswith("N×N") else series.short
 
 
-def colour(series: Series, everyone: Sequence[Series]) -> str:
+def colour(series: Drawn, everyone: Sequence[Drawn]) -> str:
     """The family's token; the second of a family is one step of lightness away ("@fam-linear~1")."""
     step = rank(series, everyone)
     return f"@fam-{series.family}" + (f"~{step}" if step else "")
 
 
-def rank(series: Series, everyone: Sequence[Series]) -> int:
+def rank(series: Drawn, everyone: Sequence[Drawn]) -> int:
     """0 for the first of its family on the page."""
     return [s.key for s in everyone if s.family == series.family].index(series.key)
 
@@ -52,15 +66,19 @@ def missing(points: Sequence[Point]) -> list[Point]:
 
 def space(scaling: Scaling, measure: str, width: float, inside: float) -> Space:
     """Ranges from the whole planned run on x and from what was measured on y; `inside`: pixels kept for labels."""
-    first, last = math.log10(scaling.lengths[0]), math.log10(scaling.lengths[-1])
-    a_pixel = (last - first) / (width - 32 - inside) if last > first else 0.01
-    x = (first - 16 * a_pixel, last + (16 + inside) * a_pixel)
+    x = padded(math.log10(scaling.lengths[0]), math.log10(scaling.lengths[-1]), width, inside)
     found = [p for s in scaling.series for p in live(s.points[measure])]
     values = [v for p in found for v in (p.low, p.high) if v > 0] or EMPTY[measure]
     if measure == "cache" and found:
         values += [s.law(n) for s in scaling.series for n in (scaling.lengths[0], scaling.lengths[-1])]
     absent = any(missing(s.points[measure]) for s in scaling.series)
     return Space(x, axes.value_range(values, above=0.12 if absent else 0.0), width)
+
+
+def padded(first: float, last: float, width: float, inside: float = 0.0) -> tuple[float, float]:
+    """The range of an axis `width` pixels long, so that no marker is cut; `inside`: pixels kept for labels."""
+    a_pixel = (last - first) / (width - 32 - inside) if last > first else 0.01
+    return first - 16 * a_pixel, last + (16 + inside) * a_pixel
 
 
 def edge(scaling: Scaling, measure: str, series: Series, at: Space) -> float:

@@ -85,7 +85,7 @@ def test_a_link_restores_controls_and_view(visitor: Visitor) -> None:
     assert [chip.strip() for chip in chips] == ["Mamba-2", "Linear"]
     expect(page.locator("#prompt-text input")).to_have_value("ada 31 bob")
     expect(page.get_by_label("Your pattern")).to_be_visible()
-    expect(page.get_by_label("Seed")).to_have_value("7")
+    expect(page.locator("#page-compare").get_by_label("Seed")).to_have_value("7")
     expect(page.locator("#page-compare .shell-length label.selected")).to_have_text("48")
     expect(page.locator("#view-compare .ba-ends")).to_contain_text("t 20")
     expect(page.locator("#view-compare .ba-cap-map").first).to_contain_text("layer 2 · head 3")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from playground.bench import __main__ as command
-from playground.bench import clock, decode, mixers, prefill, stacks, train
+from playground.bench import clock, decode, induction, mixers, prefill, stacks, train
 from playground.bench.configurations import KINDS
 from playground.bench.references import NEEDED, reference, transformers
 
@@ -68,6 +68,15 @@ def test_a_bench_measures_both_sides(bench):
 def test_a_bench_measures_a_mixer(bench):
     (case,) = bench.run(torch.get_num_threads(), ["rwkv4 mixer"], [12], 0.01)["cases"]
     assert case["reference"] == "transformers RwkvSelfAttention" and case["ratio"] > 0
+
+
+def test_induction_is_timed_for_both_depths(monkeypatch):
+    monkeypatch.setattr(induction, "SEEDS", range(1))
+    result = induction.run(torch.get_num_threads(), steps=4)
+    (one,) = result["runs"]
+    assert one["steps"] == 4 and one["two_layers"] == {"step": None, "cpu_s": None, "wall_s": None}
+    assert one["one_layer"]["step"] is None and 0 < one["one_layer"]["highest"] < 1
+    assert one["whole"]["cpu_s"] > 0 and result["median"] is None and result["targets"]["wall_s"] == 15
 
 
 def test_the_ratio_is_the_median_of_the_rounds_own():

@@ -46,7 +46,7 @@ def test_an_unknown_word_stops_before_anything_runs():
         next(compare(Request(text="zebra 31")))
 
 
-@pytest.mark.parametrize("scenario", ["phonebook", "induction", "text"])
+@pytest.mark.parametrize("scenario", ["phonebook", "induction", "copy", "text"])
 @pytest.mark.parametrize("id", list(ZOO))
 def test_every_architecture_runs_every_scenario(id, scenario):
     other = "mha" if id != "mha" else "linear"

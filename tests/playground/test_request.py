@@ -9,17 +9,25 @@ from hypothesis import strategies as st
 from models.traits import DECAYS, FLAGS
 from models.zoo import ZOO
 from playground.request import (
+    DEPTHS,
     FIELDS,
+    HOTTEST,
     HOW_MANY,
     INDEX_LIMIT,
     LENGTHS,
+    LOAD_LIMIT,
     LONGEST,
     LONGEST_GPU,
     PAGES,
+    RATES,
     ROUNDS,
     SCENARIOS,
     SEED_LIMIT,
+    STEPS,
+    TASKS,
     TEXT_LIMIT,
+    TOP_K_LIMIT,
+    WIDTHS,
     Request,
     RequestError,
 )
@@ -44,6 +52,14 @@ def requests(draw: st.DrawFn) -> Request:
     if page == "scaling":
         longest, rounds = draw(st.sampled_from(LONGEST)), draw(st.sampled_from(ROUNDS))
         return Request(page, tuple(chosen), longest=longest, rounds=rounds)
+    if page == "recall":
+        task, load = draw(st.sampled_from(list(TASKS[page]))), draw(st.integers(0, LOAD_LIMIT))
+        return Request(page, tuple(chosen), task=task, load=load, seed=draw(st.integers(0, SEED_LIMIT)))
+    if page == "train":
+        sizes = {"width": draw(st.sampled_from(WIDTHS)), "depth": draw(st.sampled_from(DEPTHS))}
+        task, control = draw(st.sampled_from(list(TASKS["train"]))), draw(st.booleans())
+        rate, steps, seed = draw(st.sampled_from(RATES)), draw(st.sampled_from(STEPS)), draw(st.integers(0, SEED_LIMIT))
+        return Request(page, tuple(chosen), task=task, control=control, rate=rate, steps=steps, seed=seed, **sizes)
     words = draw(st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1)))
     position = st.none() | st.integers(0, INDEX_LIMIT - 1)
     return Request(
@@ -52,6 +68,8 @@ def requests(draw: st.DrawFn) -> Request:
         scenario=draw(st.sampled_from(list(SCENARIOS))),
         text=" ".join(words)[:TEXT_LIMIT].strip(),
         length=draw(st.sampled_from(LENGTHS)),
+        temperature=draw(st.floats(0, HOTTEST) | st.integers(0, int(HOTTEST))),
+        top_k=draw(st.integers(0, TOP_K_LIMIT)),
         seed=draw(st.integers(0, SEED_LIMIT)),
         layer=draw(st.integers(0, INDEX_LIMIT)),
         head=draw(st.integers(0, INDEX_LIMIT)),
@@ -64,6 +82,21 @@ def test_the_default_link_names_only_the_page() -> None:
     assert Request().to_query() == "tab=compare"
     assert Request(page="scaling").to_query() == "tab=scaling"
     assert Request(page="family").to_query() == "tab=family"
+    assert Request(page="train").to_query() == "tab=train"
+    assert Request(page="recall").to_query() == "tab=recall"
+
+
+def test_a_page_may_have_its_own_architectures() -> None:
+    assert Request(page="recall").architectures != Request().architectures
+    assert read("tab=recall")[0].architectures == Request(page="recall").architectures
+    elsewhere = Request(page="recall", architectures=Request().architectures)
+    assert "architectures=" in elsewhere.to_query() and read(elsewhere.to_query()) == (elsewhere, [])
+
+
+def test_a_wrong_task_or_load_gives_the_default_and_a_sentence() -> None:
+    request, problems = read("tab=recall&task=<b>&load=513&seed=4")
+    assert request == Request(page="recall", seed=4)
+    assert "task is one of" in problems[0] and "load is a whole number" in problems[1]
 
 
 @given(requests())
@@ -95,6 +128,11 @@ def test_problems_never_repeat_markup(name: str, around: str, markup: str) -> No
         ("architectures=mha,gpt-9", "architectures", "among"),
         ("scenario=<b>", "scenario", "scenario"),
         ("seed=-1", "seed", "seed"),
+        ("temperature=2.1", "temperature", "number from 0 to 2"),
+        ("temperature=nan", "temperature", "number from 0 to 2"),
+        ("temperature=1e400", "temperature", "number from 0 to 2"),
+        ("top_k=-1", "top_k", "top-k"),
+        ("top_k=1.5", "top_k", "top-k"),
         ("layer=513", "layer", "layer"),
         ("t=512", "t", "position t"),
         ("text=" + "a" * (TEXT_LIMIT + 1), "text", "characters"),
@@ -105,6 +143,31 @@ def test_a_wrong_value_gives_the_default_and_a_sentence(query: str, field: str, 
     assert getattr(request, field) == getattr(Request(), field)
     assert len(problems) == 1 and word in problems[0]
     assert "scenario" in query or request.scenario == "induction"  # what is right in the link stays
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "word"),
+    [
+        ("tab=train&task=poem", "task", "task"),
+        ("tab=train&width=33", "width", "width"),
+        ("tab=train&depth=-1", "depth", "depth"),
+        ("tab=train&rate=1e9", "rate", "learning rate"),
+        ("tab=train&rate=nan", "rate", "learning rate"),
+        ("tab=train&steps=0", "steps", "number of steps"),
+        ("tab=train&control=2", "control", "control"),
+        ("tab=train&architectures=mha,linear,mamba2", "architectures", "1 to 2"),
+    ],
+)
+def test_a_wrong_training_link_gives_the_default(query: str, field: str, word: str) -> None:
+    request, problems = read(query)
+    assert request == Request(page="train") and getattr(request, field) == getattr(Request(page="train"), field)
+    assert len(problems) == 1 and word in problems[0]
+
+
+def test_own_text_is_not_in_a_link() -> None:
+    request = Request(page="train", task="words", corpus="my words")
+    assert request.to_query() == "tab=train&task=words"
+    assert read("tab=train&task=words&corpus=my+words") == (Request(page="train", task="words"), [])
 
 
 def test_an_unknown_page_is_compare() -> None:
@@ -122,6 +185,12 @@ def test_the_longest_sequence_needs_a_gpu() -> None:
     query = f"tab=scaling&longest={LONGEST_GPU[-1]}"
     assert read(query)[0].longest == LONGEST[-1] and "GPU" in read(query)[1][0]
     assert read(query, gpu=True) == (Request(page="scaling", longest=LONGEST_GPU[-1]), [])
+
+
+def test_a_storys_draws_are_in_its_link() -> None:
+    request = Request(scenario="story", temperature=1.25, top_k=8, seed=4)
+    assert request.to_query() == "tab=compare&scenario=story&temperature=1.25&top_k=8&seed=4"
+    assert read("scenario=story&temperature=0")[0].temperature == 0
 
 
 def test_switches_are_0_or_1_in_a_link() -> None:
@@ -152,12 +221,21 @@ def test_switches_are_0_or_1_in_a_link() -> None:
         {"length": 15},
         {"length": 96.0},
         {"seed": True},
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"temperature": True},
+        {"temperature": "0.7"},
+        {"top_k": 0.5},
+        {"top_k": TOP_K_LIMIT + 1},
         {"longest": 4096},
         {"rounds": 4},
         {"t": -1},
         {"page": "family", "decay": "slow"},
         {"page": "family", "erase": 1},
         {"page": "family", "gate": None},
+        {"page": "recall", "task": "poem"},
+        {"page": "recall", "load": -1},
+        {"page": "recall", "architectures": ()},
     ],
 )
 def test_wrong_values_cannot_be_built(wrong: dict[str, object]) -> None:
