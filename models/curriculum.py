@@ -19,11 +19,12 @@ from models.tasks.batches import Batch, copying, full_names, induction, program,
 from models.tasks.programs import LEVELS as PROGRAMS
 
 FORM_TOKENS = {"recall": 1536, "induction": 512}
-TOKENS = {"recall": 640, "full names": 384, "induction": 384, "copying": 320, "story": 768, "program": 96}
+TOKENS = {"recall": 640, "full names": 320, "induction": 320, "copying": 256, "story": 1024, "program": 96}
 LATE_TOKENS = {"recall": 512, "full names": 256, "induction": 256, "copying": 256, "story": 2048, "program": 96}
 LEAST_ROWS = {"recall": 2, "full names": 2}  # of a micro-batch, even if they exceed its tokens; else one
 WEIGHTS = {"program": 0.25}  # of the tasks' losses, else 1; sums stay hard for long, and their noise slowed the others
-LONG_PAIRS = (64, 92, 128, 180, 250)
+MASTERED = 0.6  # running accuracy on texts of all lengths
+LONG_PAIRS = (64, 128, 192, 250, 250)  # the longest are the hardest, and the last to be learned
 LONG_PATTERNS = (192, 384, 512)
 LONG_AREAS = (128, 256, 384)
 STORY_WORDS, PROGRAM_WORDS = 48, 80  # a row's usual length, from which the number of rows follows
@@ -52,6 +53,7 @@ class Recipe:
     weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     induction_first: bool = False
     muon: float = 2.0  # learning rate of Muon, as a multiple of lr; 0: AdamW for all
+    adamw: float = 1.0  # learning rate of AdamW, as a multiple of lr
     dense_first: bool = False  # sparse attention reads every token until all tasks begin
     forget: float = 0.0  # share of the phone books, until all tasks begin, of which only attention knows the pairs
     balance: float = 0.001
@@ -130,10 +132,12 @@ class Curriculum:
         """The micro-batches of this step."""
         few = self.stage == "few words"
         if few and self.recipe.induction_first:
-            return {"induction": induction(generator, 24, 48, 4, 20, symbols=32)}
+            rows = max(2, self.recipe.form_tokens["recall"] // 64)
+            return {"induction": induction(generator, rows, 48, 4, 20, symbols=32)}
         if few:
             pairs = self.random.choice((2, 3, 4, 6))
-            return {"recall": recall(generator, 48, pairs, pairs, few=True)}
+            rows = max(2, self.recipe.form_tokens["recall"] // 32)
+            return {"recall": recall(generator, rows, pairs, pairs, few=True)}
         late = step >= self.recipe.steps * (1 - self.recipe.long_share)
         tokens = self.recipe.late_tokens if late else self.recipe.tokens
         tokens = tokens if self.stage == "all" else self.recipe.form_tokens
@@ -158,12 +162,16 @@ class Curriculum:
         }
         return {task: made[task](max(LEAST_ROWS.get(task, 1), size // row[task])) for task, size in tokens.items()}
 
+    def _long(self, task: str, late: bool) -> bool:
+        """Whether a long text comes now: half of them are for who has mastered short ones, else a fifth."""
+        return late and self.random.random() < (0.5 if self.accuracy.get(task, 0) > MASTERED else 0.2)
+
     def _pairs(self, late: bool) -> int:
         pairs = self.ladders["recall"].draw(self.random)
-        return self.random.choice(LONG_PAIRS) if late and self.random.random() < 0.5 else pairs
+        return self.random.choice(LONG_PAIRS) if self._long("recall", late) else pairs
 
     def _length(self, late: bool) -> int:
-        if late and self.random.random() < 0.5:
+        if self._long("induction", late):
             return self.random.choice(LONG_PATTERNS)
         return min(96, max(16, 4 * self.ladders["recall"].draw(self.random)))
 

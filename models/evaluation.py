@@ -17,7 +17,7 @@ PAIRS = (4, 8, 16, 32, 42, 64, 90, 128, 186, 250)
 LENGTHS = (48, 96, 192, 384)
 COPIES = (4, 8, 16)
 ENTRIES = (2, 4, 8, 12, 16)
-TEMPERATURE, LONGEST_STORY = 0.7, 64
+TEMPERATURE, LONGEST_STORY = 0.5, 64
 BOOK, BANDS = 40, 5  # pairs of the phone book in which accuracy by distance is told, in so many equal parts
 
 

@@ -17,9 +17,10 @@ from torch import Generator, nn
 from models.architecture import Architecture
 from models.backbone import Backbone
 from models.curriculum import Recipe
+from models.optimisation import UNDECAYED, optimizers
 from models.tasks.batches import IGNORE, Batch
 from models.tasks.live import LiveTask
-from models.training import UNDECAYED, loss_of, optimizers
+from models.training import loss_of
 from models.zoo import construct
 
 WARMUP = 30

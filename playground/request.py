@@ -89,7 +89,7 @@ class Request:
     scenario: str = "phonebook"
     text: str = ""
     length: int = 96
-    temperature: float = 0.7
+    temperature: float = 0.5
     top_k: int = 0
     seed: int = 0
     layer: int = 0

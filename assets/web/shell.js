@@ -79,7 +79,7 @@ function chosenCell(payload) {
 
 function samePrompt(values, fields, query) {
   const before = new URLSearchParams(query);
-  const shown = { scenario: "phonebook", text: "", length: "96", seed: "0", temperature: "0.7", top_k: "0" };
+  const shown = { scenario: "phonebook", text: "", length: "96", seed: "0", temperature: "0.5", top_k: "0" };
   return Object.keys(shown).every(
     (name) => String(values[fields.indexOf(name)] ?? "").trim() === (before.get(name) ?? shown[name]),
   );

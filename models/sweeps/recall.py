@@ -21,7 +21,7 @@ from models.evaluation import PAIRS, TEST_SEED, accuracy
 from models.tasks import batches
 from models.tasks.batches import Batch
 from models.tasks.tokenizer import VOCABULARY
-from models.training import Run, optimizers
+from models.training import Run, needs
 from models.zoo import ZOO
 
 STEPS = 2400
@@ -90,8 +90,7 @@ def construct(entry: Architecture, seed: int) -> Backbone:
 
 def recall_recipe(model: Backbone, *, steps: int, lr: float, seed: int) -> Recipe:
     """The common recipe for recall alone."""
-    first = next(family for block in model.layers if (family := mixes(block, "family")))
-    return Recipe(
+    common = Recipe(
         steps=steps,
         lr=lr,
         seed=seed,
@@ -100,8 +99,8 @@ def recall_recipe(model: Backbone, *, steps: int, lr: float, seed: int) -> Recip
         form_tokens={"recall": TOKENS},
         tokens={"recall": TOKENS},
         late_tokens={},
-        induction_first=first in ("attention", "local"),
     )
+    return replace(common, **needs(model))
 
 
 class Lessons(Curriculum):
@@ -139,16 +138,10 @@ class Lessons(Curriculum):
 class RecallRun(Run):
     """A training run on recall alone, of a stack that need not be in the zoo."""
 
-    # Not Run's own: that builds an entry of the zoo, for all tasks. Steps, saving and resuming are the same.
     def __init__(self, entry: Architecture, *, steps: int, lr: float, seed: int, device: torch.device | str) -> None:
-        self.id, self.device = entry.id, device
-        self.model = construct(entry, seed).to(device).train()
-        self.recipe = recall_recipe(self.model, steps=steps, lr=lr, seed=seed)
-        self.optimizers = optimizers(self.model, self.recipe)
-        self.rates = [group["lr"] / lr for one in self.optimizers for group in one.param_groups]
-        self.curriculum = Lessons(self.recipe)
-        self.generator = Generator().manual_seed(seed + 1)
-        self.step, self.tokens, self.seconds = 0, 0, 0.0
+        model = construct(entry, seed)
+        recipe = recall_recipe(model, steps=steps, lr=lr, seed=seed)
+        super().__init__(entry.id, recipe, device, model, Lessons(recipe))
 
 
 def recalled(model: nn.Module, device: torch.device | str, loads: tuple[int, ...], seed: int) -> dict[str, float]:

@@ -76,7 +76,7 @@ def test_durations_read_well():
 
 
 def test_tokens_left_are_those_of_the_recipe():
-    run = training.Run("linear", training.Recipe(steps=40), "cpu")
+    run = training.Run("linear", training.Recipe(steps=40, long_share=0.25), "cpu")
     early, late = (sum(part.values()) for part in (run.recipe.tokens, run.recipe.late_tokens))
     for step, left in ((0, 30 * early + 10 * late), (30, 10 * late), (40, 0)):
         run.step = step

@@ -17,6 +17,7 @@ from models.evaluation import (
     told,
     without_attention,
 )
+from models.optimisation import learning_rate
 from models.tasks import batches
 from models.tasks.tokenizer import END, VOCABULARY
 from models.zoo import ZOO, build
@@ -169,7 +170,7 @@ def test_kimi_linear_has_phone_books_that_only_attention_knows():
 
 def test_learning_rate_rises_holds_and_falls():
     recipe = training.Recipe(steps=1000)
-    rates = [training.learning_rate(recipe, step) for step in (0, 59, 500, 999)]
+    rates = [learning_rate(recipe, step) for step in (0, 59, 500, 999)]
     assert rates[0] < rates[1] == rates[2] == recipe.lr and rates[3] == pytest.approx(0.02 * recipe.lr)
 
 
