@@ -184,12 +184,9 @@ class Curriculum:
 
     def learn(self, task: str, accuracy: float, batch: Batch, step: int) -> str | None:
         """Note the accuracy of a batch; says what changed, if something did."""
-        self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
         if self.stage == "few words":
-            formed = self.accuracy[task] > 0.8
-            if not formed and step <= self.recipe.first_share * self.recipe.steps:
-                return None
-            return self._enter("forming", step, f"{task} formed" if formed else f"{task} not formed in time")
+            return self.first(task, accuracy, step, "forming")
+        self.note(task, accuracy)
         if task not in self.ladders:
             return None
         ladder = self.ladders[task]
@@ -198,6 +195,18 @@ class Curriculum:
         if self.stage == "forming" and (over or ladder.levels[ladder.level] > self.recipe.form_pairs or ladder.top):
             return self._enter("all", step, f"all tasks{' (time)' if over else ''}")
         return climbed and f"{task} {climbed}"
+
+    def note(self, task: str, accuracy: float) -> None:
+        """The running accuracy of a task."""
+        self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
+
+    def first(self, task: str, accuracy: float, step: int, then: str) -> str | None:
+        """A batch of few words: stage `then` follows once the mechanism has formed, or has not formed in time."""
+        self.note(task, accuracy)
+        formed = self.accuracy[task] > 0.8
+        if not formed and step <= self.recipe.first_share * self.recipe.steps:
+            return None
+        return self._enter(then, step, f"{task} formed" if formed else f"{task} not formed in time")
 
     def _enter(self, stage: str, step: int, event: str) -> str:
         self.stage = stage

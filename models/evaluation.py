@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,14 +31,16 @@ def accuracy(model: nn.Module, batch: batches.Batch, device: torch.device | str 
     return (right.all(1) if whole else right[asked]).float().mean().item()
 
 
-def report(model: nn.Module, device: torch.device | str = "cpu", questions: int = 384) -> dict[str, dict[str, float]]:
-    """Accuracy on each task by size: recall (six questions each), patterns, copies, whole programs, stories.
+def report(
+    model: nn.Module, device: torch.device | str = "cpu", questions: int = 384, seed: int = TEST_SEED
+) -> dict[str, dict[str, float]]:
+    """Accuracy on each task by size: recall (four questions each), patterns, copies, whole programs, stories.
 
     And two checks: recall by the distance of what is asked for, and, for hybrids, without their attention layers.
     A row of a program counts if every word of its execution is right, greedy decoding from the program alone.
     """
-    generator = torch.Generator().manual_seed(TEST_SEED)
-    asked = min(6, *PAIRS)
+    generator = torch.Generator().manual_seed(seed)
+    asked = min(PAIRS)
     recall = {
         str(pairs): accuracy(model, batches.recall(generator, questions // asked, pairs, asked), device)
         for pairs in PAIRS
@@ -52,16 +56,18 @@ def report(model: nn.Module, device: torch.device | str = "cpu", questions: int 
         for level, name in enumerate(programs.LEVELS)
     }
     parts = {"recall": recall, "full names": full, "induction": copied, "copying": lists, "program": executed}
-    parts |= {"story": told(model, device), "distance": by_distance(model, device)}
-    if (without := without_attention(model, device)) is not None:
+    parts |= {"story": told(model, device, seed=seed), "distance": by_distance(model, device, seed=seed)}
+    if (without := without_attention(model, device, seed)) is not None:
         parts["without attention"] = without
     return {task: _rounded(values) for task, values in parts.items()}
 
 
-def by_distance(model: nn.Module, device: torch.device | str = "cpu", rows: int = 128) -> dict[str, float]:
+def by_distance(
+    model: nn.Module, device: torch.device | str = "cpu", rows: int = 128, seed: int = TEST_SEED
+) -> dict[str, float]:
     """Recall in a book of BOOK pairs by the place of the pair that is asked for: "1-8" are the oldest ones."""
     right, asked = torch.zeros(BOOK), torch.zeros(BOOK)
-    batch = batches.recall(torch.Generator().manual_seed(TEST_SEED + 2), rows, BOOK, 6)
+    batch = batches.recall(torch.Generator().manual_seed(seed + 2), rows, BOOK, 6)
     with torch.inference_mode():
         said = model(batch.tokens.to(device))[0].argmax(-1).cpu()
     names = batch.tokens[:, : 2 * BOOK : 2]
@@ -74,31 +80,51 @@ def by_distance(model: nn.Module, device: torch.device | str = "cpu", rows: int 
     return {f"{size * band + 1}-{size * band + size}": share for band, share in enumerate(shares)}
 
 
-def without_attention(model: nn.Module, device: torch.device | str = "cpu") -> dict[str, float] | None:
-    """Recall when the layers that keep tokens are silent; None unless the stack has both them and others."""
-    layers = [block.mixer for block in model.layers if block.mixer is not None]  # type: ignore[union-attr]
-    silent = [mixer for mixer in layers if mixer.cached]
-    if not silent or len(silent) == len(layers):
-        return None
-    kept = [mixer.out.weight.detach().clone() for mixer in silent]
+@contextmanager
+def silenced(model: nn.Module) -> Iterator[None]:
+    """The layers that keep tokens say nothing meanwhile."""
+    layers = _keeping(model)
+    kept = [mixer.out.weight.detach().clone() for mixer in layers]
     try:
-        for mixer in silent:
+        for mixer in layers:
             mixer.out.weight.data.zero_()
-        generator = torch.Generator().manual_seed(TEST_SEED + 1)
+        yield
+    finally:
+        for mixer, weight in zip(layers, kept, strict=True):
+            mixer.out.weight.data.copy_(weight)
+
+
+def hybrid(model: nn.Module) -> bool:
+    """Whether some layers, but not all, keep tokens."""
+    return 0 < len(_keeping(model)) < sum(block.mixer is not None for block in model.layers)  # type: ignore[union-attr]
+
+
+def _keeping(model: nn.Module) -> list[Any]:
+    mixers = [block.mixer for block in model.layers if block.mixer is not None]  # type: ignore[union-attr]
+    return [mixer for mixer in mixers if mixer.cached]
+
+
+def without_attention(
+    model: nn.Module, device: torch.device | str = "cpu", seed: int = TEST_SEED
+) -> dict[str, float] | None:
+    """Recall when the layers that keep tokens are silent; None unless the stack has both them and others."""
+    if not hybrid(model):
+        return None
+    generator = torch.Generator().manual_seed(seed + 1)
+    with silenced(model):
         return {
             str(pairs): accuracy(model, batches.recall(generator, 64, pairs, min(6, pairs)), device)
             for pairs in (4, 16, 42)
         }
-    finally:
-        for mixer, weight in zip(silent, kept, strict=True):
-            mixer.out.weight.data.copy_(weight)
 
 
-def told(model: nn.Module, device: torch.device | str = "cpu", count: int = 200) -> dict[str, float]:
+def told(
+    model: nn.Module, device: torch.device | str = "cpu", count: int = 200, seed: int = TEST_SEED
+) -> dict[str, float]:
     """Shares of the stories, continued from the first sentence of held-out ones, that are grammatical, and accepted."""
-    rng = random.Random(TEST_SEED)
+    rng = random.Random(seed)
     whole = [stories.generate(rng, held_out=True).words for _ in range(count)]
-    texts = continued(model, [words[: words.index(STOP) + 1] for words in whole], device)
+    texts = continued(model, [words[: words.index(STOP) + 1] for words in whole], device, seed=seed)
     verdicts = [stories.check(text[:-1]) if text[-1] == END else stories.check(text) for text in texts]
     return {
         "grammatical": sum(verdict.grammatical for verdict in verdicts) / count,

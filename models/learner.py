@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +17,11 @@ from torch import Generator, nn
 from models.architecture import Architecture
 from models.backbone import Backbone
 from models.curriculum import Recipe
-from models.optimisation import UNDECAYED, optimizers
+from models.optimisation import optimizers
+from models.processes.autoregressive import generate
 from models.tasks.batches import IGNORE, Batch
 from models.tasks.live import LiveTask
+from models.tasks.tokenizer import MASK, PAD
 from models.training import loss_of
 from models.zoo import construct
 
@@ -65,11 +67,19 @@ class Learner:
             ) from error
         self.entry, self.task, self.seed, self.device = entry, task, seed, device
         self.model: Backbone = model.to(device).train()
-        self.recipe = Recipe(lr=rate, weight_decay=WEIGHT_DECAY, warmup=WARMUP)
-        self.optimizers = optimizers(self.model, self.recipe) if muon else [adamw(self.model, rate)]
+        given = Recipe(lr=rate, weight_decay=WEIGHT_DECAY, warmup=WARMUP)
+        self.recipe = given if muon else replace(given, muon=0.0)
+        self.optimizers = optimizers(self.model, self.recipe)
         self.rates = [[group["lr"] for group in one.param_groups] for one in self.optimizers]
         self.generator = Generator().manual_seed(seed + 1)
+        self.never = [index for index, word in enumerate(task.vocabulary.tokens) if word in (PAD, MASK)]
         self.step = 0
+
+    @property
+    def optimizer_name(self) -> str:
+        """Which optimisers move the model, each with its learning rate."""
+        rates = {type(one).__name__: each[0] for one, each in zip(self.optimizers, self.rates, strict=True)}
+        return " and ".join(f"{name} at learning rate {rate:g}" for name, rate in rates.items())
 
     @property
     def portion(self) -> int:
@@ -104,29 +114,28 @@ class Learner:
         logits = self.model(batch.tokens.to(self.device))[0]
         return F.cross_entropy(logits.flatten(0, 1), batch.targets.to(self.device).flatten()).item()
 
-    @torch.no_grad()
     def sample(self) -> list[int]:
-        """The probe's opening, continued; drawn with the same luck every time, so that only the model changes."""
-        generator = Generator().manual_seed(SAMPLE_SEED)
+        """The probe's opening, continued; drawn with the same luck every time, so that only the model changes.
+
+        It ends early where the model says what is no number: it diverged.
+        """
         drawn = self.task.probe.tokens[0, : self.task.opening].tolist()
-        logits, state = self.model(torch.tensor([drawn], device=self.device), last_only=True)
-        for _ in range(self.task.longest):
-            chances = (logits[0, -1].float().cpu() / TEMPERATURE).softmax(-1)
-            drawn.append(int(torch.multinomial(chances, 1, generator=generator)))
-            if drawn[-1] == self.task.end:
+        frames = generate(
+            self.model,
+            [list(drawn)],
+            length=len(drawn) + self.task.longest,
+            temperature=TEMPERATURE,
+            seed=SAMPLE_SEED,
+            device=self.device,
+            end=self.task.end,
+            never=self.never,
+        )
+        for frame in frames:
+            if not frame.logits.isfinite().all():
                 break
-            logits, state = self.model(torch.tensor([drawn[-1:]], device=self.device), state)
+            if not frame.given[0]:
+                drawn.append(int(frame.tokens[0]))
         return drawn
-
-
-def adamw(model: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """AdamW with weight decay for matrices only."""
-    named = list(model.named_parameters())
-    decayed = [p for name, p in named if p.dim() >= 2 and not UNDECAYED.search(name)]
-    chosen = {id(p) for p in decayed}
-    rest = [p for _, p in named if id(p) not in chosen]
-    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, betas=(0.9, 0.98), fused=True)
 
 
 def uniform_loss(task: LiveTask) -> float:

@@ -20,6 +20,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def positive(text: str) -> int:
+    """A whole number above zero, for a command line."""
+    number = int(text)
+    if number < 1:
+        raise ValueError("must be at least 1")
+    return number
+
+
 class Progress:
     """The line of one run of `steps` steps, called `name`."""
 

@@ -4,12 +4,12 @@
 
 Six tasks share a step, a micro-batch each: recall (phone books), full names (phone books whose keys and values are two
 words), induction (repeated patterns), selective copying, short stories, and the execution of small programs. All but
-induction and stories get harder by performance: half of the
-batches at the hardest level reached, half below; the next level opens when the running accuracy passes a bar, or when
-its share of the steps is used up. Every run starts on few words, until the mechanism has formed: short patterns where
-the first layer is softmax attention (nothing else is learned before there are induction heads), short phone books
-elsewhere. Recall and induction go on alone until they hold thirty-two pairs; then all tasks begin. The last part of a
-run lengthens the texts to 512 tokens and turns to the stories.
+stories get harder by performance: half of the batches at the hardest level reached, the others at any up to it
+(patterns follow the phone books); the next level opens when the running accuracy passes a bar, or when its share of the
+steps is used up. Every run starts on few words, until the mechanism has formed: short patterns where the first layer is
+softmax attention (nothing else is learned before there are induction heads), short phone books elsewhere. Recall and
+induction go on alone until they hold thirty-two pairs; then all tasks begin. The last part of a run lengthens the texts
+to 512 tokens and turns to the stories.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from models.evaluation import report
 from models.ffn import MixtureOfExperts, balance_loss
 from models.mixers.sparse import SparseAttention
 from models.optimisation import learning_rate, optimizers
-from models.progress import Progress, duration
+from models.progress import Progress, duration, positive
+from models.provenance import commit, machine
 from models.tape import Tape
 from models.tasks import batches
 from models.tasks.prompts import LONGEST
@@ -209,6 +210,9 @@ def finish(run: Run, logs: Path, name: str, progress: Progress) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     resume, log = logs / f"{name}.resume", logs / f"{name}.jsonl"
     resumed = run.resume(resume)
+    if resumed and log.exists():  # what was done after the last state that was kept is done again
+        kept = [line for line in log.read_text().splitlines(True) if json.loads(line)["step"] < run.step]
+        log.write_text("".join(kept))
     before = run.tokens, run.seconds
     try:
         with log.open("a" if resumed else "w") as lines:
@@ -269,7 +273,9 @@ def _facts(run: Run) -> dict[str, Any]:
         "date": date.today().isoformat(),
         "device": str(run.device),
         "threads": torch.get_num_threads(),
+        "machine": machine(torch.get_num_threads()),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "commit": commit(),
     }
 
 
@@ -278,10 +284,10 @@ def main() -> None:
     parser.add_argument("ids", nargs="*", help="architectures to train, one after the other")
     parser.add_argument("--all", action="store_true", help="train every architecture of the zoo that --folder lacks")
     parser.add_argument("--again", action="store_true", help="with --all: also those trained with this recipe before")
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--steps", type=positive, default=Recipe.steps)
     parser.add_argument("--lr", type=float, default=Recipe.lr)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--logs", type=Path, default=Path("runs"), help="logs and resumable state")
     parser.add_argument("--folder", type=Path, default=checkpoints.FOLDER, help="where checkpoints go")

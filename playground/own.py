@@ -65,6 +65,12 @@ def keep(entry: Architecture, model: Backbone, vocabulary: Vocabulary, example: 
     return id
 
 
+def known(id: str) -> bool:
+    """Whether the server still has the model of this id."""
+    with _lock:
+        return id in _kept
+
+
 def get(id: str) -> Own:
     """The model of this id. ForgottenError with a sentence if the server does not have it."""
     with _lock:

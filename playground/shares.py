@@ -1,7 +1,8 @@
 """A share of right answers with its 95 % interval: Wilson's score interval, on as many answers as are independent.
 
 Answers about one text rise and fall together. What that costs is estimated from how much the texts differ (the design
-effect of a cluster sample), and the interval is that of so many fewer answers.
+effect of a cluster sample), and the interval is that of so many fewer answers. Where all answers are right, or none,
+nothing tells how much the texts differ, and all answers count.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Train: one or two tiny models learn a task while somebody watches, side by side, step by step.
 
 A `TrainRun` belongs to one browser page: models, curves, and a history of mixing maps, all bounded. Its models take
-their steps in turn, a tenth of a second of the device at a time, so that runs of other pages get theirs in between.
+their steps in turn, about a tenth of a second of the device at a time (a sample or a map takes as long as it takes),
+so that runs of other pages get theirs in between.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ EVERY = 10  # steps between two snapshots, until they are too many
 SNAPSHOTS, SNAPSHOT_BYTES = 60, 8 * 2**20
 SAMPLES_EVERY = 50
 PATIENCE_S = 5.0  # for another press of the same page to be done
+DIVERGED = "The loss is no longer a number: the learning rate is too high for this model."
 PASSED = 0.9  # the running accuracy that counts as having got it
 _numbers = itertools.count(1)
 
@@ -108,7 +110,7 @@ class TrainRun:
             for entry in self.entries
         ]
         self.parameters = [parameters(learner.model) for learner in self.learners]
-        self.optimizer = "Muon and AdamW" if muon else "AdamW"
+        self.optimizer = self.learners[0].optimizer_name
         self.warmup, self.rows = WARMUP, self.task.rows
         self.curves = [Curve() for _ in self.learners]
         self.layers: list[tuple[LayerTrace, ...]] = []  # what the layers are, from the first snapshot
@@ -116,6 +118,7 @@ class TrainRun:
         self.every, self.seconds, self.status, self.note = EVERY, 0.0, "paused", ""
         self.turn, self.stop = threading.Lock(), threading.Event()
         self._course = self._rounds()
+        self._compared: tuple[int, list[str]] = (-1, [])  # the step whose models Compare knows, and their ids
 
     @property
     def step(self) -> int:
@@ -157,7 +160,16 @@ class TrainRun:
                 self.seconds += time.monotonic() - begun
 
     def kept_for_compare(self) -> list[str]:
-        """Ids under which Compare finds copies of the models; one alone gets what it was before training beside it."""
+        """Ids under which Compare finds copies of the models; one alone gets what it was before training beside it.
+
+        Asked again before another step, the same ids. ValueError while the run is busy.
+        """
+        with self.held():
+            if self._compared[0] != self.step or not all(map(own.known, self._compared[1])):
+                self._compared = self.step, self._copies()
+            return self._compared[1]
+
+    def _copies(self) -> list[str]:
         task, words = self.task, self.task.vocabulary
         example = (task.probe.tokens[0] if task.text is None else task.text.held_out[: prompts.LONGEST]).tolist()
         with device_lock():
@@ -209,7 +221,7 @@ class TrainRun:
             for learner, curve in zip(self.learners, self.curves, strict=True):
                 for done in learner.advance():
                     if done is not None and not math.isfinite(done[0]):
-                        self.note = "The loss is no longer a number: the learning rate is too high for this model."
+                        self.note = DIVERGED
                     elif done is not None:
                         curve.note(*done)
                     yield done is not None and learner is self.learners[-1]
@@ -218,20 +230,25 @@ class TrainRun:
 
     def _observe_if_new(self, last: bool = False) -> None:
         """A snapshot of this step, unless there is one; at the end of the run's steps always with a sample."""
-        if self.snapshots and self.snapshots[-1].step == self.step:
-            return
+        if self.snapshots and (self.note or self.snapshots[-1].step == self.step):
+            return  # there is one, or the models have diverged
         sampled = bool(self.task.longest) and (last or self.step % SAMPLES_EVERY == 0)
         shots = []
         for learner, curve in zip(self.learners, self.curves, strict=True):
             if self.task.held_out is not None:
                 with self._device():
-                    curve.held_out.append((self.step, learner.held_out_loss()))
+                    loss = learner.held_out_loss()
+                if math.isfinite(loss):
+                    curve.held_out.append((self.step, loss))
             drawn: list[int] = []
             if sampled:
                 with self._device():
                     drawn = learner.sample()
             with self._device():
                 shots.append(self._shot(learner, drawn))
+        if not all(math.isfinite(residual) for shot in shots for residual in shot.residuals):
+            self.note = DIVERGED
+            return
         self.snapshots.append(Snapshot(self.step, tuple(shots)))
         self._thin()
 

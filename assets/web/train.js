@@ -36,7 +36,7 @@ class TrainPage {
 
   showEmpty() {
     const button = el("button", { class: "ba-button", type: "button", text: "Train", on: { click: () => emit("run") } });
-    const words = el("p", { text: "Press Train. With the choices above two tiny models learn to repeat patterns, one of two layers and one of one: only one of them gets it, within seconds." });
+    const words = el("p", { text: "Press Train and watch tiny models learn. With the choices that the page opens with, one of two layers and one of one learn to repeat patterns: only one of them gets it, within seconds." });
     this.root.replaceChildren(el("div", { class: "ba-box ba-empty" }, el("h4", { text: "Nothing trained yet" }), words, button));
   }
 

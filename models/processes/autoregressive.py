@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.tasks.tokenizer import END, INDEX, MASK, PAD
 
-NO_WORDS = torch.tensor([INDEX[PAD], INDEX[MASK]])  # they stand for no word and are never drawn
+NO_WORDS = (INDEX[PAD], INDEX[MASK])  # they stand for no word
 
 
 class Candidate(NamedTuple):
@@ -68,11 +68,13 @@ def generate(
     top_k: int = 0,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    end: int = INDEX[END],
+    never: Sequence[int] = NO_WORDS,
 ) -> Iterator[Frame]:
-    """Frames of the places 1, 2, … until every text has its <end> or `length` tokens.
+    """Frames of the places 1, 2, … until every text has its `end` or `length` tokens; `never` is never drawn.
 
     Each step that asks for a frame runs the model on one token (the first one: on what all beginnings share in length).
-    A row that has ended goes on beside the others; whoever reads it cuts it at its <end>.
+    A row that has ended goes on beside the others; whoever reads it cuts it at its `end`.
     """
     if not beginnings or not all(beginnings):
         raise ValueError("there is nothing to continue")
@@ -82,8 +84,8 @@ def generate(
     said = logits.float().cpu()
     for place in range(1, length):
         row = said[:, place - 1 if place < shortest else -1]
-        frame = _frame(place, row, beginnings, distribution(row, temperature, top_k), source)
-        ended |= ~frame.given & (frame.tokens == INDEX[END])
+        frame = _frame(place, row, beginnings, distribution(row, temperature, top_k, never), source)
+        ended |= ~frame.given & (frame.tokens == end)
         yield frame
         if ended.all():
             return
@@ -92,9 +94,9 @@ def generate(
             said = logits.float().cpu()
 
 
-def distribution(logits: Tensor, temperature: float, top_k: int = 0) -> Tensor:
+def distribution(logits: Tensor, temperature: float, top_k: int = 0, never: Sequence[int] = NO_WORDS) -> Tensor:
     """logits [B,V] -> the distribution that is drawn from [B,V]. top_k 0: all words; temperature 0: the best word."""
-    words = logits.double().index_fill(-1, NO_WORDS, -torch.inf)
+    words = logits.double().index_fill(-1, torch.tensor(never, dtype=torch.long), -torch.inf)
     if temperature == 0:
         return nn.functional.one_hot(words.argmax(-1), words.shape[-1]).double()
     if 0 < top_k < words.shape[-1]:

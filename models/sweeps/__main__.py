@@ -23,7 +23,7 @@ import torch
 
 from models import checkpoints
 from models.checkpoints import CheckpointError
-from models.progress import duration
+from models.progress import duration, positive
 from models.provenance import commit
 from models.sweeps.gather import MEASUREMENTS, collect, collect_checkpoints
 from models.sweeps.jobs import Job, Outcome, Place, SweepError, by_ray, here, in_processes
@@ -97,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="these architectures alone")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N")
     parser.add_argument("--rates", nargs="+", type=float, metavar="LR", help="learning rates tried on the first seed")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--width", type=int)
-    parser.add_argument("--layers", type=int)
+    parser.add_argument("--steps", type=positive)
+    parser.add_argument("--width", type=positive)
+    parser.add_argument("--layers", type=positive)
     parser.add_argument("--folder", type=Path, help="results, logs and resumable state (runs/SWEEP)")
     parser.add_argument("--to", type=Path, help="where --collect writes (assets/)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of each job")
-    parser.add_argument("--jobs", type=int, default=1, help="at the same time here; by Ray: that share a GPU")
+    parser.add_argument("--threads", type=positive, default=1, help="of each job")
+    parser.add_argument("--jobs", type=positive, default=1, help="at the same time here; by Ray: that share a GPU")
     parser.add_argument("--ray", metavar="ADDRESS", help='spread by Ray: "auto" or an address, or "local"')
     return parser
 

@@ -24,12 +24,13 @@ from typing import Any
 
 import torch
 
-from models import training
+from models import checkpoints, training
 from models.backbone import parameters
 from models.curriculum import Recipe
+from models.evaluation import report
 from models.progress import Progress
 from models.provenance import machine, versions
-from models.sweeps.recall import STEPS, RecallRun, construct, measured, recall_recipe, variant
+from models.sweeps.recall import STEPS, VALIDATION_SEED, RecallRun, construct, measured, recall_recipe, variant
 
 NO_RAY = "Spreading jobs by Ray needs the package ray, which is not installed here: pip install ray"
 
@@ -137,12 +138,13 @@ def work(job: Job, place: Place) -> dict[str, Any]:
 
 
 def _checkpoint(job: Job, place: Place, out: StringIO | None) -> dict[str, Any]:
-    """Train on the whole language; rates and seeds are chosen by the mean over all that the report asks."""
+    """Train on the whole language; rates and seeds are chosen by the mean over all tasks, on texts kept for that."""
     folder = place.checkpoint(job)
     facts = training.train(
         job.architecture, job.recipe(), device=place.device, logs=place.logs / job.name, folder=folder, out=out
     )
-    shares = [share for task in facts["accuracy"].values() for share in task.values()]
+    found = report(checkpoints.load(job.architecture, folder), place.device, seed=VALIDATION_SEED)
+    shares = [share for task in job.recipe().tokens for share in found[task].values()]
     return {
         "tokens": facts["tokens"],
         "seconds": facts["seconds"],

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Generator, nn
 
+from models import zoo
 from models.architecture import Architecture
-from models.backbone import Backbone, seeded, state_bytes
+from models.backbone import Backbone, state_bytes
 from models.curriculum import Curriculum, Ladder, Recipe
-from models.evaluation import PAIRS, TEST_SEED, accuracy
+from models.evaluation import PAIRS, TEST_SEED, accuracy, hybrid, silenced
 from models.tasks import batches
 from models.tasks.batches import Batch
 from models.tasks.tokenizer import VOCABULARY
@@ -55,32 +56,23 @@ def variant(id: str, *, layers: int, width: int, attention: int | None = None) -
     """The entry `id` with so many layers, of which `attention` are softmax layers instead; None: none is replaced."""
     if id not in ZOO:
         raise StackError(f"There is no architecture {id}.")
-    entry = ZOO[id]
-    pattern = [entry.pattern[index % len(entry.pattern)] for index in range(layers)]
-    if attention is not None:
-        if not 0 <= attention <= layers:
-            raise StackError(f"{attention} softmax layers do not fit into {layers} layers.")
-        if any(mixes(block, "cached") for block in construct(replace(entry, pattern=tuple(pattern)), 0).layers):
-            raise StackError(
-                f"{entry.name} has attention layers of its own; count softmax layers among recurrent ones."
-            )
-        for place in placement(attention, layers):
-            pattern[place] = ZOO["mha"].pattern[0]
-    return replace(entry, pattern=tuple(pattern), width=width)
-
-
-def mixes(block: Any, attribute: str) -> Any:
-    """What a block's mixer says of itself; None in a block without one."""
-    return getattr(block.mixer, attribute, None)
+    entry = replace(ZOO[id].sized(depth=layers), width=width)
+    if attention is None:
+        return entry
+    if not 0 <= attention <= layers:
+        raise StackError(f"{attention} softmax layers do not fit into {layers} layers.")
+    if any(block.mixer is not None and block.mixer.cached for block in construct(entry, 0).layers):
+        raise StackError(f"{entry.name} has attention layers of its own; count softmax layers among recurrent ones.")
+    pattern = list(entry.pattern)
+    for place in placement(attention, layers):
+        pattern[place] = ZOO["mha"].pattern[0]
+    return replace(entry, pattern=tuple(pattern))
 
 
 def construct(entry: Architecture, seed: int) -> Backbone:
     """An untrained model of this entry; StackError if its parts do not fit its width."""
     try:
-        model = seeded(
-            seed,
-            lambda: Backbone(entry.pattern, width=entry.width, vocabulary=len(VOCABULARY), frame=entry.frame),
-        )
+        model = zoo.construct(entry, len(VOCABULARY), seed=seed)
         with torch.no_grad():  # some parts find out only when they are used
             model(torch.ones(1, 2, dtype=torch.long))
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -125,12 +117,9 @@ class Lessons(Curriculum):
 
     def learn(self, task: str, accuracy: float, batch: Batch, step: int) -> str | None:
         """Note the accuracy of a batch; says what changed, if something did."""
-        self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
         if self.stage == "few words":
-            formed = self.accuracy[task] > 0.8
-            if not formed and step <= self.recipe.first_share * self.recipe.steps:
-                return None
-            return self._enter("all", step, f"{task} formed" if formed else f"{task} not formed in time")
+            return self.first(task, accuracy, step, "all")
+        self.note(task, accuracy)
         climbed = self.ladders["recall"].learn(batch.load, accuracy, step)
         return climbed and f"recall {climbed}"
 
@@ -165,17 +154,10 @@ def held(model: Backbone, device: torch.device | str) -> dict[str, int]:
 
 def without_attention(model: Backbone, device: torch.device | str) -> dict[str, float] | None:
     """What is recalled when the attention layers of a hybrid say nothing; None where all layers are alike."""
-    cached = [block for block in model.layers if mixes(block, "cached")]
-    if len(cached) in (0, sum(block.mixer is not None for block in model.layers)):
+    if not hybrid(model):
         return None
-    with torch.no_grad():
-        kept = [block.mixer.out.weight.clone() for block in cached]
-        for block in cached:
-            block.mixer.out.weight.zero_()
-        shares = recalled(model, device, LOADS, TEST_SEED)
-        for block, weight in zip(cached, kept, strict=True):
-            block.mixer.out.weight.copy_(weight)
-    return shares
+    with silenced(model):
+        return recalled(model, device, LOADS, TEST_SEED)
 
 
 def measured(model: Backbone, device: torch.device | str) -> dict[str, Any]:

@@ -34,10 +34,15 @@ class CorpusError(ValueError):
     """A text that cannot be learned from; the message is a sentence for the person who gave it."""
 
 
+def fits(size: int, what: str = "file") -> None:
+    """CorpusError if so many bytes are too many."""
+    if size > LIMIT:
+        raise CorpusError(f"The {what} has {_megabytes(size)}; own text may have {_megabytes(LIMIT)} at most.")
+
+
 def decoded(data: bytes) -> str:
     """A file's bytes as text. CorpusError for what is empty, too large, binary, or not UTF-8."""
-    if len(data) > LIMIT:
-        raise CorpusError(f"The file has {_megabytes(len(data))}; own text may have {_megabytes(LIMIT)} at most.")
+    fits(len(data))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -52,13 +57,12 @@ def checked(text: str) -> str:
         size = len(text.encode())
     except UnicodeEncodeError as error:
         raise CorpusError("The text has broken characters (half of a surrogate pair). Copy it again.") from error
-    if size > LIMIT:
-        raise CorpusError(f"The text has {_megabytes(size)}; own text may have {_megabytes(LIMIT)} at most.")
+    fits(size, "text")
     if not text.strip():
         raise CorpusError("There is no text yet: paste one, or choose a file. A link does not carry it.")
     if ODD.search(text):
         raise CorpusError(BINARY)
-    return re.sub(r"\r\n?|[\f\v\u2028\u2029]", "\n", text)
+    return re.sub(r"\r\n?|[\f\u2028\u2029]", "\n", text)
 
 
 def _megabytes(size: int) -> str:

@@ -14,6 +14,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from models.tasks.corpus import LIMIT
 from models.zoo import SMALL, ZOO
 from playground import own
 from playground.kept import KeptRuns
@@ -165,6 +166,7 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "pwa": False,
         "share": False,
+        "max_file_size": 2 * LIMIT,  # more is refused before it is stored; what is a little too large gets a sentence
         "show_error": True,
         "app_kwargs": {"middleware": [Middleware(OwnPages)]},
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from models.tasks.corpus import CONTEXT, KEPT, LIMIT, CorpusError, decoded
+from models.tasks.corpus import CONTEXT, KEPT, LIMIT, CorpusError, decoded, fits
 from models.tasks.live import ROWS
 from models.zoo import SMALL
 from playground.kept import DROPPED, KeptRuns
@@ -122,9 +122,9 @@ def read_file(path: str | None) -> str:
     if not path:
         raise told(CorpusError("No file arrived."))
     try:
-        size = os.path.getsize(path)
+        fits(os.path.getsize(path))
         with open(path, "rb") as file:
-            return decoded(file.read(LIMIT + 1) if size <= LIMIT else b" " * size)
+            return decoded(file.read(LIMIT + 1))
     except CorpusError as error:
         raise told(error) from error
     finally:
@@ -165,7 +165,7 @@ def shown(
     if run is None:
         return
     steps = {"train": request.steps - run.step, "step": 1}.get(action, 0)
-    sent, whole, finished = view.Sent(), True, False
+    sent, whole = view.Sent(), True
     try:
         if action == "stop":
             kept.drop(page)
@@ -176,16 +176,15 @@ def shown(
                 for _ in run.train(steps, stopped):
                     yield _payload(run, sent, blobs, said, whole or run.status != "running")
                     whole = False
-        finished = True
+    except GeneratorExit:  # the page is closed
+        kept.drop(page)
+        raise
     except (RuntimeError, MemoryError) as error:
         logging.getLogger(__name__).exception("training failed")
-        run.status, finished = "failed", True
+        run.status = "failed"
         kept.drop(page)
         text = "Memory ran out." if "memory" in str(error).lower() else f"{type(error).__name__}: {error}"[:300]
         yield _payload(run, sent, blobs, said, True) | {"error": {"title": "Training stopped", "text": text}}
-    finally:
-        if not finished:
-            kept.drop(page)
 
 
 def find(kept: KeptRuns, page: str, action: str, request: Request) -> tuple[TrainRun | None, str]:
@@ -207,7 +206,10 @@ def trained(kept: KeptRuns, request: gr.Request) -> list[str]:
     run = kept.of(session_of(request))
     if run is None or run.closed or not run.step:
         raise told(ValueError("There is no trained model to open: the run was stopped or dropped. Train it again."))
-    return run.kept_for_compare()
+    try:
+        return run.kept_for_compare()
+    except ValueError as error:
+        raise told(error) from error
 
 
 def _payload(run: TrainRun, sent: view.Sent, blobs: BlobStore, said: str, whole: bool) -> dict[str, Any]:

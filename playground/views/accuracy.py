@@ -92,7 +92,7 @@ def _ranges(at: Space, trained: Trained) -> list[tuple[tuple[float, float], tupl
     low, high = trained.all_along
     known = (max(first, low), min(last, high))
     late = (max(known), min(last, trained.late[1]))
-    part = {0.25: "quarter"}.get(trained.late_share, f"{trained.late_share:.0%}")
+    part = {0.25: "quarter", 0.33: "third"}.get(trained.late_share, f"{trained.late_share:.0%}")
     return [
         (known, ("trained all along", "all along", "trained")),
         (late, (f"trained in the last {part} only", f"last {part} only", f"last {part}")),

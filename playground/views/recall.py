@@ -13,7 +13,7 @@ from playground.shares import HELD
 from playground.views import accuracy, axes, recorded, tradeoff
 from playground.views.charts import SYMBOLS
 from playground.views.plane import colour, rank
-from playground.views.sayings import at_load, by_distance, claims, enumerated, share_text
+from playground.views.sayings import at_load, by_distance, claims, enumerated, lost_for_good, share_text
 
 TITLES = {
     "accuracy": ("Accuracy", "share of right answers, with 95 % intervals"),
@@ -22,8 +22,8 @@ TITLES = {
     "tradeoff": ("Accuracy against memory", ""),
 }
 NOT_SHOWN = (
-    "Larger models: these have about 200 k parameters. Other trainings: each was trained once; what a seed changes is "
-    "in the recorded runs below, where there are any."
+    "Larger models: these use about 260 k parameters a token. Other trainings: each was trained once; what a seed "
+    "changes is in the recorded runs below, where there are any."
 )
 LOOK = (
     "Where a curve leaves 1.00, the model begins to lose what it read. Read the bytes beside it: a cache grows with "
@@ -125,7 +125,8 @@ def footer(recall: Recall) -> list[str]:
         f"Live: this machine, {recall.device}, {recall.versions}",
         WHAT[task.key],
         "The same fresh texts for all; greedy answers, of one word each",
-        "Intervals: Wilson, 95 %, wider where the answers about one text go together",
+        "Intervals: Wilson, 95 %, wider where the answers about one text go together; where all are right, that cannot "
+        "be seen",
     ]
 
 
@@ -181,9 +182,9 @@ def held_up_to(series: Series) -> int | None:
 
 
 def half(series: Series, recall: Recall) -> str:
-    """The first load with fewer than half of the answers right."""
-    first = next((p.load for p in series.points if p.share.value < 0.5), None)
-    return str(first) if first is not None else ("–" if recall.status != "running" else "…")
+    """The load from which on fewer than half of the answers are right."""
+    first = lost_for_good(series.points, 0.5)
+    return str(first.load) if first is not None else ("–" if recall.status != "running" else "…")
 
 
 def other_payload(recall: Recall, other: Any) -> dict[str, Any]:

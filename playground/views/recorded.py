@@ -10,11 +10,12 @@ from playground.shares import HELD
 from playground.sweeps import Curve, Mean, Sweep
 from playground.views.accuracy import INSIDE, PHONE, QUARTERS, SHARE, WIDE, spaced_ticks
 from playground.views.charts import SYMBOLS, Figure, axis_name, end_names, frame, narrowed, recorded_curve
-from playground.views.plane import Space, padded, rank
+from playground.views.plane import Space, colour, padded
 from playground.views.sayings import share_text
 
 TITLES = {"capacity": "Capacity by seeds", "ratio": "Attention layers that a stack needs"}
-DETAILS = {"capacity": "mean of the seeds, with the least and the most", "ratio": "mean of the seeds, at {} {}"}
+SEEDS = "mean of the seeds, with the least and the most"
+DETAILS = {"capacity": SEEDS, "ratio": f"{SEEDS}, at {{}} {{}}"}
 
 
 def section(sweep: Sweep, unit: str) -> dict[str, Any]:
@@ -119,13 +120,12 @@ def _share(mean: Mean) -> str:
 
 
 def _drawn(curve: Curve, everyone: Sequence[Curve], points: Sequence[tuple[float, Mean]]) -> list[Figure]:
-    tint = f"@fam-{curve.family}" + ("~1" if rank(curve, everyone) == 1 else "")
     means = [mean for _, mean in points]
     return recorded_curve(
         [x for x, _ in points],
         [mean.value for mean in means],
         [(mean.low, mean.high) for mean in means],
         name=curve.short,
-        tint=tint,
+        tint=colour(curve, everyone),
         symbol=SYMBOLS[curve.family],
     )

@@ -51,10 +51,10 @@ def _holding(recall: Recall, load: int, where: str) -> list[str]:
 
 def falling(series: Series, unit: str) -> str:
     """From which load on an architecture no longer answers, and what its state holds then."""
-    below = next((p for p in series.points if p.share.value < HELD), None)
+    below = lost_for_good(series.points, HELD)
     if below is None:
         return ""
-    lost = next((p for p in series.points if p.share.value < 0.5), None)
+    lost = lost_for_good(series.points, 0.5)
     told = f"{series.short} is below {HELD:.2f} from {below.load} {unit} on ({_value(below)})"
     if lost is not None and lost is not below:
         told += f" and below one half from {lost.load} ({_value(lost)})"
@@ -63,6 +63,12 @@ def falling(series: Series, unit: str) -> str:
         same = first.held == last.held
         told += f"; its state holds {_size(first.held)} " + ("at every load" if same else f"to {_size(last.held)}")
     return f"{told}."
+
+
+def lost_for_good(points: Sequence[Point], bar: float) -> Point | None:
+    """The first of the points, ordered by load, from which on no share reaches the bar."""
+    held = max((index for index, point in enumerate(points) if point.share.value >= bar), default=-1)
+    return points[held + 1] if held + 1 < len(points) else None
 
 
 def by_distance(recall: Recall, load: int) -> str:

@@ -23,8 +23,8 @@ from playground.train import PASSED, Curve, Shot, Snapshot, TrainRun
 from playground.views.pack import Blobs
 
 LOOK = {
-    "induction": "Accuracy jumps once a head of layer 1 looks one token back and one of layer 2 finds what followed "
-    "the same word before. One layer alone never gets there.",
+    "induction": "Accuracy jumps once something in the stack looks one token back and something behind it finds what "
+    "followed the same word before. A short convolution looks back by itself, so one layer can be enough.",
     "recall": "When accuracy jumps, a head reads from a name the cell after the same name above.",
     "copying": "The mark reads the first word, each word the next one: the blanks are passed over.",
     "story": "Sentences turn grammatical first; names, things and pronouns agree later. Scrub back, read the samples.",
@@ -32,6 +32,10 @@ LOOK = {
     "text is being learned by heart.",
     "words": "When held-out loss rises while the training loss falls, the text is being learned by heart.",
 }
+ATTENTION_ALONE = (
+    "Accuracy jumps once a head of layer 1 looks one token back and one of layer 2 finds what followed the same word "
+    "before. One layer alone never gets there."
+)
 NOT_SHOWN = (
     "What a head does with what it reads. The maps are of one text that is never trained on; in large models the jump "
     "is spread over many heads."
@@ -64,7 +68,7 @@ def payload(run: TrainRun, sent: Sent, *, whole: bool = False) -> tuple[dict[str
         "status": run.status,
         "note": run.note,
         "error": None,
-        "look": LOOK[task.key],
+        "look": look_for(run),
         "not_shown": NOT_SHOWN,
         "facts": facts(run),
         "device": describe_device(run.device),
@@ -100,6 +104,12 @@ def blob_name(step: int, index: int) -> str:
     return f"s{step}-{index}.gz"
 
 
+def look_for(run: TrainRun) -> str:
+    """What to watch; what one layer cannot do holds for attention without convolutions only."""
+    alone = all(entry.family in ("attention", "local") for entry in run.entries)
+    return ATTENTION_ALONE if run.task.key == "induction" and alone else LOOK[run.task.key]
+
+
 def _packed(shot: Shot) -> bytes:
     return gzip.compress(b"".join(one.tobytes() for one in shot.maps if one is not None), 1, mtime=0)
 
@@ -109,8 +119,8 @@ def facts(run: TrainRun) -> list[str]:
     task, request = run.task, run.request
     said = [
         f"Trained live on this machine: {describe_device(run.device)}, {versions()}",
-        f"{run.optimizer}, learning rate {request.rate:g} after {run.warmup} steps of warm-up, seed {request.seed}: "
-        "the same choices give the same losses",
+        f"{run.optimizer} after {run.warmup} steps of warm-up, seed {request.seed}: the same choices give the same "
+        "losses",
     ]
     if task.text is None:
         return [*said, f"{run.rows} texts a step, drawn anew every time"]
@@ -226,8 +236,8 @@ def _maps(layers: tuple[LayerTrace, ...], n: int) -> list[dict[str, Any]]:
 
 
 def _score(head: HeadScore) -> list[float | None]:
-    """[previous token, induction]; None where the text asks for no induction."""
-    return [round(head.previous, 3), None if math.isnan(head.induction) else round(head.induction, 3)]
+    """[previous token, induction]; None where the text asks for no induction, or the model has diverged."""
+    return [round(one, 3) if math.isfinite(one) else None for one in (head.previous, head.induction)]
 
 
 def _four(value: float) -> float:

@@ -73,7 +73,7 @@ def test_a_frame_tells_its_words():
 def test_temperature_zero_takes_the_most_probable_word():
     found = frames(build("linear"), temperature=0)
     for frame in found[len(BEGINNING) - 1 :]:
-        words = frame.logits[0].index_fill(0, NO_WORDS, -torch.inf)
+        words = frame.logits[0].index_fill(0, torch.tensor(NO_WORDS), -torch.inf)
         assert int(frame.tokens[0]) == int(words.argmax()) and frame.taken().p == 1.0
     assert text(found) == text(frames(build("linear"), temperature=0, seed=9))
 
@@ -83,8 +83,8 @@ def test_the_distribution_is_cut_and_sums_to_one(temperature, top_k, seed):
     logits = 3 * torch.randn(2, len(VOCABULARY), generator=torch.Generator().manual_seed(seed))
     chances = distribution(logits, temperature, top_k)
     assert torch.allclose(chances.sum(-1), torch.ones(2).double())
-    assert (chances[:, NO_WORDS] == 0).all()
-    words = logits.double().index_fill(-1, NO_WORDS, -torch.inf)
+    assert (chances[:, list(NO_WORDS)] == 0).all()
+    words = logits.double().index_fill(-1, torch.tensor(NO_WORDS), -torch.inf)
     most = len(VOCABULARY) - len(NO_WORDS)
     kept = min(top_k, most) or most
     for row, (chance, scores) in enumerate(zip(chances, words, strict=True)):
@@ -97,7 +97,7 @@ def test_the_distribution_is_cut_and_sums_to_one(temperature, top_k, seed):
 @pytest.mark.parametrize("top_k", [1, 3])
 def test_top_k_keeps_the_draw_among_the_best(top_k):
     for frame in frames(build("mha"), length=40, temperature=2.0, top_k=top_k)[len(BEGINNING) - 1 :]:
-        words = frame.logits[0].index_fill(0, NO_WORDS, -torch.inf)
+        words = frame.logits[0].index_fill(0, torch.tensor(NO_WORDS), -torch.inf)
         assert int(frame.tokens[0]) in words.topk(top_k).indices.tolist()
 
 
@@ -168,7 +168,7 @@ def test_pads_are_never_drawn():
             logits[..., INDEX[PAD]] = 50.0
             return logits, None
 
-    assert not set(text(frames(Padding(), length=80, temperature=2.0))) & set(NO_WORDS.tolist())
+    assert not set(text(frames(Padding(), length=80, temperature=2.0))) & set(NO_WORDS)
 
 
 @pytest.mark.parametrize("beginnings", [[], [[]], [[1], []]])

@@ -15,10 +15,12 @@ import torch
 
 from models import checkpoints, training
 from models.curriculum import Recipe
+from models.evaluation import TEST_SEED
 from models.sweeps import __main__ as command
 from models.sweeps import gather, jobs, plans, recall
 from models.sweeps.jobs import Job, Place, SweepError
 from models.sweeps.plans import SWEEPS, Sweep
+from models.sweeps.recall import VALIDATION_SEED
 
 ROOT = Path(__file__).parents[2]
 CHANGING = ("seconds", "date")  # in a result, beside what the spec decides
@@ -287,15 +289,14 @@ def test_the_named_sweeps_are_what_they_say():
 
 
 def test_checkpoints_are_swept_and_the_best_seed_is_copied(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "report", lambda model, device: {"recall": {"4": model.seed_mark}})
-    marks = iter((0.25, 0.75))
-    real = training.Run.__init__
+    marks = {TEST_SEED: iter((0.9, 0.1)), VALIDATION_SEED: iter((0.25, 0.75))}  # chosen by the second, told the first
 
-    def marked(run, *arguments):
-        real(run, *arguments)
-        run.model.seed_mark = next(marks)
+    def told(model, device, seed=TEST_SEED):
+        mark = next(marks[seed])
+        return dict.fromkeys(Recipe().tokens, {"4": mark}) | {"without attention": {"4": 5.0}}
 
-    monkeypatch.setattr(training.Run, "__init__", marked)
+    monkeypatch.setattr(training, "report", told)
+    monkeypatch.setattr(jobs, "report", told)
     stack = Job("linear", task="all", steps=1)
     sweep = Sweep("models", "", (stack, dataclasses.replace(stack, architecture="mha")), seeds=(0, 1))
     two = [dataclasses.replace(stack, seed=seed) for seed in (0, 1)]
@@ -303,6 +304,7 @@ def test_checkpoints_are_swept_and_the_best_seed_is_copied(place, tmp_path, monk
     assert gather.collect_checkpoints(sweep, place, tmp_path / "to") == (["linear"], ["mha"])
     facts = checkpoints.manifest(tmp_path / "to")["linear"]
     assert facts["seed"] == 1 and facts["mean_of_seed"] == {"0": 0.25, "1": 0.75}
+    assert facts["accuracy"]["recall"]["4"] == 0.1
     checkpoints.load("linear", tmp_path / "to")
     (place.checkpoint(two[1]) / "linear.safetensors").unlink()
     assert jobs.kept(two[1], place) is None

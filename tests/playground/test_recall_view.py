@@ -112,7 +112,7 @@ def test_shades_are_the_trained_ranges() -> None:
     names = trained("full names")
     assert len(accuracy._shades(sample(), accuracy.load_space(sample(), (0, 1), 400, 0, False), names)) == 1
     words = [note["text"] for note in payload(sample())["figures"]["accuracy"]["layout"]["annotations"]]
-    assert "trained all along" in words and any("last quarter" in text for text in words)
+    assert "trained all along" in words and any("last third" in text for text in words)
     assert "chance, 1 of 90" in words
 
 

@@ -104,7 +104,7 @@ def test_what_could_come_next_is_what_the_model_says(snapshots, shown):
         follow = [*text[1:], END] if ended else text[1:]
         for t, (written, word) in enumerate(zip(lines, follow, strict=True)):
             rank, at, best = line(written)
-            raw, chance = logits[t].softmax(-1), distribution(logits[t : t + 1], 0.7)[0]
+            raw, chance = logits[t].softmax(-1), distribution(logits[t : t + 1], Request().temperature)[0]
             assert best[at][0] == word and len(best) == story.SHOWN
             assert [one[2] for one in best[:-1]] == sorted((one[2] for one in best[:-1]), reverse=True)
             for said, p, share in best:

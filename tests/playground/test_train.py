@@ -1,9 +1,11 @@
 """Train: two layers find induction and one does not, runs are fair to one another, and end when their page does."""
 
 import gzip
+import json
 import threading
 import time
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,7 +74,8 @@ def test_two_runs_share_the_device_and_nothing_else(monkeypatch):
     for index, run in enumerate(runs):
         take = run._turn
         monkeypatch.setattr(run, "_turn", lambda target, index=index, take=take: (turns.append(index), take(target)))
-    threads = [threading.Thread(target=finished, args=(run, 40)) for run in runs]
+    start = threading.Barrier(2)
+    threads = [threading.Thread(target=lambda run=run: (start.wait(), finished(run, 40))) for run in runs]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -80,6 +83,7 @@ def test_two_runs_share_the_device_and_nothing_else(monkeypatch):
     assert [run.curves[0].loss for run in runs] == alone
     overlap = turns[turns.index(1) :] if turns[0] == 0 else turns[turns.index(0) :]
     both = overlap[: 2 * min(overlap.count(0), overlap.count(1))]
+    assert len(both) > 8
     changes = sum(a != b for a, b in zip(both, both[1:], strict=False))
     assert changes >= 0.5 * (len(both) - 1)  # in turn: the lock serves whoever has waited
 
@@ -136,12 +140,14 @@ def test_snapshots_are_bounded_in_number_and_bytes(monkeypatch):
     assert len(run.snapshots) <= 4 and run.snapshots[0].step == 0 and run.snapshots[-1].step == steps[-1]
 
 
-def test_a_rate_that_is_too_high_ends_with_a_sentence(monkeypatch):
-    run = TrainRun(SMALL)
+@pytest.mark.parametrize("task", ["induction", "story"])
+def test_a_rate_that_is_too_high_ends_with_a_sentence(task):
+    run = TrainRun(replace(SMALL, task=task))
     with torch.no_grad():
         run.learners[0].model.head.weight.fill_(float("nan"))
     finished(run, 5)
     assert run.status == "done" and run.step == 0 and "learning rate is too high" in run.note
+    json.dumps(view.payload(run, view.Sent())[0], allow_nan=False)
 
 
 @pytest.mark.parametrize("id", ["slstm", "mamba2-hybrid", "jamba", "dsa", "minimax-m1"])

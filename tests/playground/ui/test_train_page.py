@@ -64,7 +64,9 @@ def test_train_streams_and_ends_with_the_whole(room: Room) -> None:
     assert {path.name for path in folder.iterdir()} == {shot["blob"] for s in last["snapshots"] for shot in s["shots"]}
 
 
-def test_pause_then_step_then_train_goes_on(room: Room) -> None:
+def test_pause_then_step_then_train_goes_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playground.train.TURN_S", 0.005)
+    monkeypatch.setattr("playground.train.SHOWN_S", 0.005)
     whole = room.last("train", "other")["columns"][0]["loss"]
     pages: list[Payload] = []
     thread = threading.Thread(target=lambda: pages.extend(room.press("train", "a")))
@@ -112,6 +114,17 @@ def test_a_closed_page_stops_and_forgets_its_run(room: Room) -> None:
     step = len(run.curves[0].loss)
     time.sleep(0.2)
     assert len(run.curves[0].loss) == step
+
+
+def test_a_busy_run_is_told_and_kept(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.last("step", "a")
+    run = room.kept.of("a")
+    assert run is not None
+    monkeypatch.setattr("playground.train.PATIENCE_S", 0.05)
+    with run.turn, pytest.raises(gr.Error, match="busy"):
+        list(room.press("step", "a"))
+    assert room.kept.of("a") is run and not run.closed
+    assert room.last("step", "a")["step"] == 2
 
 
 def test_two_pages_do_not_touch_one_another(room: Room) -> None:
@@ -171,3 +184,4 @@ def test_trained_models_get_ids_for_compare(room: Room) -> None:
     room.last("step", "a")
     ids = train_page.trained(room.kept, FakeRequest("a"))
     assert [own.get(one).trained for one in ids] == [True, False]
+    assert train_page.trained(room.kept, FakeRequest("a")) == ids  # pressed again: nothing new to keep
