@@ -71,6 +71,7 @@ class Recall:
     chosen: int
     series: tuple[Series, ...]
     others: tuple[Other, ...] = ()
+    recorded: str = ""  # when, and from which commit, the others' accuracies were recorded
     untrained: tuple[str, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     latest: tuple[str, int] | None = None

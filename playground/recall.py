@@ -217,6 +217,7 @@ class _Sitting:
             chosen=self.chosen,
             series=tuple(self.series(id) for id in self.request.architectures if id in self.models),
             others=self.others if status != "running" else (),
+            recorded=recorded([self.facts[other.key] for other in self.others]),
             untrained=tuple(ZOO[id].name for id in self.untrained),
             sweeps=self.sweeps,
             latest=self.latest,
@@ -226,6 +227,14 @@ class _Sitting:
         points = tuple(self.points[id, load] for load in self.loads if (id, load) in self.points)
         taught = not self.facts or self.task.measured in self.facts.get(id, {}).get("accuracy", {})
         return Series(id, ZOO[id].name, ZOO[id].short, ZOO[id].family, points, taught)
+
+
+def recorded(facts: Sequence[dict[str, Any]]) -> str:
+    """Day (or first and last) and commits of these entries of the manifest: "2026-11-26, commit 1a2b3c4"."""
+    days = sorted({one["date"] for one in facts if "date" in one})
+    commits = list(dict.fromkeys(one["commit"] for one in facts if "commit" in one))
+    told = days[:1] if len(days) < 2 else [f"{days[0]} to {days[-1]}"]
+    return ", ".join([*told, *(f"commit {commit}" for commit in commits[:2])])
 
 
 _known: dict[tuple[str, int, str], int] = {}  # bytes held after so many tokens do not change while the app runs

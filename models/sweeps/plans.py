@@ -43,7 +43,8 @@ def _capacity() -> Sweep:
     pure = [Job(id, layers=2) for id in PURE]
     hybrids = [Job(id, layers=len(ZOO[id].pattern)) for id in HYBRIDS]
     what = (
-        f"Recall alone: stacks of one mixer each, and hybrids, trained on phone books of up to {LEVELS[-1]} pairs with "
+        "Recall alone: stacks of two layers of one mixer each, and hybrids of four, trained on phone books of up "
+        f"to {LEVELS[-1]} pairs with "
         "as many tokens and steps each; the best of the learning rates by validation on the first seed"
     )
     return Sweep("capacity", what, tuple(pure + hybrids), rates=(1.5e-3, 3e-3, 6e-3))

@@ -100,7 +100,8 @@ def at_load(recall: Recall, load: int, others: int) -> str:
     """What the trade-off shows: the caption of its chart."""
     told = f"at {load} {recall.task.unit}; filled: live"
     if others:
-        return f"{told}; hollow: {others} others, accuracy as recorded with their checkpoints, bytes measured now"
+        when = f" ({recall.recorded})" if recall.recorded else ""
+        return f"{told}; hollow: {others} others, accuracy recorded with their checkpoints{when}, bytes measured now"
     if recall.status == "running":
         return f"{told}; the others come when the run is done"
     return f"{told}; of others nothing is recorded at this load"

@@ -1,5 +1,6 @@
 """Training is reproducible and resumable, and the shipped checkpoints do what their manifest says."""
 
+import dataclasses
 import json
 
 import pytest
@@ -21,6 +22,7 @@ from models.optimisation import learning_rate
 from models.tasks import batches
 from models.tasks.tokenizer import END, VOCABULARY
 from models.zoo import ZOO, build
+from playground.request import default_of
 
 TASKS = tuple(Recipe().tokens)
 SHORT = {"steps": 50, "warmup": 5, "levels": (2, 4), "tokens": dict.fromkeys(TASKS, 128)}
@@ -193,6 +195,17 @@ def test_a_missing_or_wrong_checkpoint_is_a_sentence(tmp_path):
         checkpoints.load("mha", tmp_path)
 
 
+def test_what_pages_open_with_is_trained():
+    pages = {id for page in ("compare", "recall") for id in default_of(page, "architectures")}
+    assert pages <= set(checkpoints.manifest())
+
+
+FRESH = torch.Generator().manual_seed(TEST_SEED + 7)
+ASKED = (
+    ("full names", "4", batches.full_names(FRESH, 96, 4, 2)),
+    ("induction", "96", batches.induction(FRESH, 48, 96, 24, 48)),
+    ("copying", "8", batches.copying(FRESH, 96, 32, 8)),
+)
 TRAINED = list(checkpoints.manifest())
 HYBRIDS = [id for id in TRAINED if ZOO[id].family == "hybrid"]
 
@@ -200,12 +213,15 @@ HYBRIDS = [id for id in TRAINED if ZOO[id].family == "hybrid"]
 @pytest.mark.parametrize("id", TRAINED)
 def test_shipped_checkpoints_do_what_the_manifest_says(id):
     facts = checkpoints.manifest()[id]
+    assert facts["recipe"] == json.loads(json.dumps(dataclasses.asdict(training.recipe(id, seed=facts["seed"]))))
     assert facts["steps"] == facts["recipe"]["steps"] and facts["tokens"] > 1_000_000 and facts["versions"]["torch"]
     model = checkpoints.load(id)
     for pairs in (8, 42):
         fresh = batches.recall(torch.Generator().manual_seed(TEST_SEED + pairs), 64, pairs, 6)
         stated = facts["accuracy"]["recall"][str(pairs)]
         assert accuracy(model, fresh) == pytest.approx(stated, abs=0.09)
+    for task, size, fresh in ASKED:
+        assert accuracy(model, fresh) == pytest.approx(facts["accuracy"][task][size], abs=0.15)
     if ZOO[id].family in ("attention", "hybrid"):
         assert facts["accuracy"]["recall"]["42"] >= 0.98
         assert facts["accuracy"]["story"]["accepted"] >= 0.9

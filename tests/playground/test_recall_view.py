@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,6 +152,17 @@ def test_claims_follow_from_the_points() -> None:
     assert "GDN is below 0.98 from 64 pairs on (0.78) and below one half from 128 (0.14)" in told
     assert "KDA is below 0.98 from 32 pairs on (0.84)" in told and "its state holds 19.5 KiB at every load" in told
     assert "Softmax is below" not in told
+
+
+def test_a_dip_is_not_where_it_falls() -> None:
+    """Below the bar once, above it again, and below it from there on: only the last counts."""
+    shares = (1.0, 0.97, 1.0, 0.4, 0.6, 0.3)
+    points = [
+        replace(point(n, 0, 2), share=Share(round(100 * s), 100, s, s)) for n, s in zip(LOADS, shares, strict=False)
+    ]
+    found = [sayings.lost_for_good(points, bar) for bar in (0.98, 0.5, 0.1)]
+    assert [one and one.load for one in found] == [LOADS[3], LOADS[5], None]
+    assert sayings.lost_for_good(points[:1], 0.98) is None and sayings.lost_for_good([], 0.98) is None
 
 
 def test_where_nobody_holds_a_load_nobody_is_said_to() -> None:
