@@ -161,6 +161,9 @@ def main() -> None:
     parser.add_argument("--linked", type=float, default=StoryRecipe.linked)
     parser.add_argument("--filler", type=float, default=StoryRecipe.filler)
     parser.add_argument("--average", type=float, default=StoryRecipe.average)
+    parser.add_argument("--muon", type=float, help="rate of Muon, times --lr; 0: AdamW for all (else by kind)")
+    parser.add_argument("--adamw", type=float, help="rate of AdamW, times --lr (else by kind)")
+    parser.add_argument("--tokens", type=int, help="tokens of a step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -172,6 +175,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     knobs = ("steps", "lr", "linked", "filler", "average", "seed")
     chosen = {name: getattr(options, name) for name in knobs}
+    chosen |= {name: value for name in ("muon", "adamw") if (value := getattr(options, name)) is not None}
+    chosen |= {"tokens": {"story": options.tokens}} if options.tokens else {}
     wanted = {id: story_recipe(id, **chosen) for id in options.ids or DIFFUSION}
     for id, recipe in wanted.items():
         if not options.ids and trained(id, recipe, options.folder):

@@ -7,7 +7,7 @@ import torch
 
 from models import checkpoints
 from models.checkpoints import CheckpointError
-from models.storyreport import LENGTH, by_words, denoised, judged, likelihood, report
+from models.storyreport import LENGTH, SAMPLERS, by_words, denoised, judged, likelihood, report
 from models.storytelling import StoryRecipe, StoryRun, story_recipe, train
 from models.tasks import canvas, stories
 from models.tasks.batches import BOUND, IGNORE
@@ -160,3 +160,16 @@ def test_likelihoods_of_untrained_models_are_those_of_guessing():
     found = {id: likelihood(build(id), DIFFUSION[id].process, texts=4, samples=2) for id in ("bd3lm", "story-twin")}
     assert 5 < found["story-twin"]["nats a word"] < 9 < found["bd3lm"]["nats a word"] * 1.5
     assert found["story-twin"]["error"] == 0 < found["bd3lm"]["error"]
+
+
+@pytest.mark.parametrize("id", [id for id in checkpoints.manifest() if id in DIFFUSION])
+def test_shipped_story_models_do_what_the_manifest_says(id):
+    facts, process = checkpoints.manifest()[id], DIFFUSION[id].process
+    assert facts["steps"] == facts["recipe"]["steps"] and facts["process"] == process
+    model, stated = checkpoints.load(id), facts["stories"]
+    drawn = by_words(model, 64) if process == "autoregressive" else denoised(model, SAMPLERS[process][0], 64)
+    way = "word by word" if process == "autoregressive" else SAMPLERS[process][0]
+    assert stated["accepted"][way] >= 0.9
+    assert judged(drawn)["accepted"] == pytest.approx(stated["accepted"][way], abs=0.12)
+    again = likelihood(model, process, texts=32, samples=4)
+    assert again["nats a word"] == pytest.approx(stated["likelihood"]["nats a word"], abs=0.1)
