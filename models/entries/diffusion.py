@@ -1,7 +1,8 @@
 """Stacks that write by denoising: a canvas of hidden words becomes a text, in any order or block by block.
 
 All have four layers and width 64. They share the words with the zoo, learn nothing but stories, and know at most
-`PLACES` places apart. MDLM is a way to sample and no network of its own: it runs on LLaDA's.
+`PLACES` places apart. MDLM is a way to sample and no network of its own: it runs on LLaDA's. LLaDA with Mamba-2 is not
+a published model: it is LLaDA's process on another stack of the zoo.
 """
 
 from __future__ import annotations

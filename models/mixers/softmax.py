@@ -160,7 +160,10 @@ class Twice(KVCache):
 
 
 class SoftmaxAttention(Module):
-    """Softmax attention over x [B,T,D], causal unless `mask` says otherwise; the state is a KVCache."""
+    """Softmax attention over x [B,T,D], causal unless `mask` says otherwise; the state is a KVCache.
+
+    With `Blocks`, pieces equal the whole only if they are whole blocks: a token does not see what has not come yet.
+    """
 
     stochastic = True
 
