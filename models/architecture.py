@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
+from typing import Literal
 
 from models.backbone import Frame, Layer
 
@@ -20,6 +21,9 @@ FAMILIES = {
     "diffusion": "Text diffusion",
     "recursive": "Recursive",
 }
+
+#: How answers come out of a stack: the next word, all hidden words of a canvas at once, or one block after another.
+Process = Literal["autoregressive", "masked", "block"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Architecture:
     published: Published | None = None
     width: int = WIDTH
     frame: Frame = Frame()
+    process: Process = "autoregressive"
 
     def sized(self, width: int = 0, depth: int = 0) -> Architecture:
         """The same architecture at another size; 0 keeps its own. Its layers follow in their order, then again."""

@@ -61,13 +61,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around the layers: kind of norms, a norm after the embedding (RWKV), and published multipliers."""
+    """What stands around the layers: kind of norms, a norm after the embedding (RWKV), and published multipliers.
+
+    `places`: that many learned vectors, one for each place of a text, are added to the embeddings (later places share
+    the last one). Who reads a text of hidden words in both directions has nothing else to tell its places apart.
+    """
 
     norm: Callable[[int], RMSNorm | LayerNorm] = RMSNorm
     embed_norm: bool = False
     embed_scale: float = 1.0
     logit_scale: float = 1.0
     logit_cap: float = 0.0  # c: logits become c · tanh(logits / c); 0 leaves them
+    places: int = 0
 
 
 class Both(NamedTuple):
@@ -138,6 +143,9 @@ class Backbone(Module):
         self.norm = self.frame.norm(width)
         self.head = Linear(width, vocabulary, bias=False)
         nn.init.normal_(self.embed.weight, std=width**-0.5)
+        self.place_embed = nn.Embedding(self.frame.places, width) if self.frame.places else None
+        if self.place_embed is not None:
+            nn.init.normal_(self.place_embed.weight, std=width**-0.5)
 
     @property
     def layers(self) -> list[Any]:
@@ -158,6 +166,8 @@ class Backbone(Module):
         if tokens.shape[1] == 1 and tape is None and self._plain():
             return self._step(tokens, states)
         x, after = self._embedded(self.embed(tokens)), []
+        if self.place_embed is not None:
+            x = x + self._places(states, tokens.shape[1])
         for index, block in enumerate(self.blocks):
             x, kept = block(x, states[index], None if tape is None else tape.layer(index))
             after.append(kept)
@@ -166,6 +176,13 @@ class Backbone(Module):
     def _embedded(self, x: Tensor) -> Tensor:
         x = x if self.frame.embed_scale == 1 else x * self.frame.embed_scale
         return x if self.embed_norm is None else self.embed_norm(x)
+
+    def _places(self, states: tuple[Any, ...], length: int) -> Tensor:
+        """The vectors [length,D] of the places at which the next tokens stand, as the first layer's cache counts."""
+        assert self.place_embed is not None
+        table, counts = self.place_embed.weight, hasattr(states[0], "places")
+        places = states[0].places(length, table.device) if counts else torch.arange(length, device=table.device)
+        return table[places.clamp_max(len(table) - 1)]
 
     def _finished(self, logits: Tensor) -> Tensor:
         logits = logits if self.frame.logit_scale == 1 else logits * self.frame.logit_scale
@@ -179,6 +196,8 @@ class Backbone(Module):
 
     def _step(self, tokens: Tensor, states: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         x, after = self._embedded(F.embedding(tokens.squeeze(1), self.embed.weight)), []
+        if self.place_embed is not None:
+            x = x + self._places(states, 1)
         for block, state in zip(self.blocks, states, strict=True):
             x, kept = block.step(x, state)  # type: ignore[operator]
             after.append(kept)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from models.backbone import Backbone
-from models.zoo import build
+from models.zoo import DIFFUSION, build
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
 MANIFEST = "manifest.json"
@@ -44,7 +44,8 @@ def load(id: str, folder: Path = FOLDER, device: torch.device | str = "cpu") -> 
     model = build(id)
     path = folder / f"{id}.safetensors"
     if not path.exists():
-        raise CheckpointError(f"{id} has no checkpoint in {folder.name}; train it with: python -m models.training {id}")
+        trainer = "models.storytelling" if id in DIFFUSION else "models.training"
+        raise CheckpointError(f"{id} has no checkpoint in {folder.name}; train it with: python -m {trainer} {id}")
     try:
         model.load_state_dict(load_file(path))
     except (RuntimeError, SafetensorError) as error:

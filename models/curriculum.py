@@ -59,6 +59,10 @@ class Recipe:
     balance: float = 0.001
     seed: int = 0
 
+    def record(self) -> dict[str, Any]:
+        """What the manifest keeps of it."""
+        return dataclasses.asdict(self)
+
 
 @dataclass
 class Ladder:

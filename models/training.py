@@ -39,7 +39,7 @@ from models.provenance import commit, machine
 from models.tape import Tape
 from models.tasks import batches
 from models.tasks.prompts import LONGEST
-from models.zoo import ZOO, build
+from models.zoo import ZOO, build, entry
 
 # Kimi Linear's fixed state is so quick that it learns all recall it can hold, and attention stays idle. So its other
 # layers forget the pairs of every second phone book until all tasks begin.
@@ -142,7 +142,7 @@ class Run:
         entry: dict[str, Any] = {"step": self.step}
         for task, batch in self.curriculum.batches(self.generator, self.step).items():
             cut = 2 * batch.load if task == "recall" and self.curriculum.forgets() else 0
-            loss, right = loss_of(self.model, batch, self.recipe, self.device, cut)
+            loss, right = self.loss(batch, cut)
             (loss * self.recipe.weights.get(task, 1.0)).backward()
             self.tokens += batch.tokens.numel()
             entry |= {f"{task} loss": round(loss.item(), 4), f"{task} accuracy": round(right, 4)}
@@ -156,8 +156,13 @@ class Run:
         self.seconds += time.perf_counter() - started
         return entry | {"tokens": self.tokens, "seconds": round(self.seconds, 1)}
 
-    def save(self, path: Path) -> None:
-        state = {
+    def loss(self, batch: batches.Batch, cut: int) -> tuple[Tensor, float]:
+        """(loss, accuracy) of a micro-batch; see `loss_of`."""
+        return loss_of(self.model, batch, self.recipe, self.device, cut)
+
+    def state(self) -> dict[str, Any]:
+        """All that a restart needs."""
+        return {
             "recipe": json.dumps(dataclasses.asdict(self.recipe)),
             "model": self.model.state_dict(),
             "optimizers": [one.state_dict() for one in self.optimizers],
@@ -165,7 +170,9 @@ class Run:
             "generator": self.generator.get_state(),
             "counters": [self.step, self.tokens, self.seconds],
         }
-        torch.save(state, path.with_suffix(".part"))
+
+    def save(self, path: Path) -> None:
+        torch.save(self.state(), path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
     def resume(self, path: Path) -> bool:
@@ -175,13 +182,17 @@ class Run:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["recipe"] != json.dumps(dataclasses.asdict(self.recipe)):
             return False
+        self.restore(state)
+        return True
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be where the run was whose `state` this is."""
         self.model.load_state_dict(state["model"])
         for one, saved in zip(self.optimizers, state["optimizers"], strict=True):
             one.load_state_dict(saved)
         self.curriculum.restore(state["curriculum"])
         self.generator.set_state(state["generator"])
         self.step, self.tokens, self.seconds = state["counters"]
-        return True
 
 
 def train(
@@ -199,7 +210,7 @@ def train(
     """
     run = Run(id, recipe, device)
     finish(run, logs, id, Progress(id, recipe.steps, out))
-    facts = _facts(run)
+    facts = facts_of(run, accuracy=report(run.model.eval(), run.device))
     checkpoints.save(id, run.model, facts, folder)
     (logs / f"{id}.resume").unlink(missing_ok=True)
     return facts
@@ -255,21 +266,22 @@ def forecast(run: Run, resume: Path, steps: int = 3) -> tuple[float, float]:
 def trained(id: str, recipe: Recipe, folder: Path) -> bool:
     """Whether `folder` holds a checkpoint of this recipe."""
     made = checkpoints.manifest(folder).get(id, {}).get("recipe")
-    return made == json.loads(json.dumps(dataclasses.asdict(recipe))) and (folder / f"{id}.safetensors").exists()
+    return made == json.loads(json.dumps(recipe.record())) and (folder / f"{id}.safetensors").exists()
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def facts_of(run: Run, **found: Any) -> dict[str, Any]:
+    """What the manifest says of a finished run, and what was found out about its model."""
     total, active = parameters(run.model)
     return {
-        "architecture": ZOO[run.id].name,
+        "architecture": entry(run.id).name,
         "parameters": total,
         "active": active,
         "steps": run.step,
         "tokens": run.tokens,
         "seconds": round(run.seconds),
-        "accuracy": report(run.model.eval(), run.device),
+        **found,
         "seed": run.recipe.seed,
-        "recipe": dataclasses.asdict(run.recipe),
+        "recipe": run.recipe.record(),
         "date": date.today().isoformat(),
         "device": str(run.device),
         "threads": torch.get_num_threads(),

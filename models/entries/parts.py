@@ -11,12 +11,14 @@ from functools import partial
 
 from models.architecture import HEAD_DIM, HEADS
 from models.ffn import SwiGLU
+from models.mixers.bothways import BothWays, FullAttention
 from models.mixers.delta import GatedDeltaNet
 from models.mixers.deltarule import KimiDelta
 from models.mixers.latent import LatentAttention
 from models.mixers.mamba import Mamba2
 from models.mixers.softmax import SoftmaxAttention
 from models.mixers.sparse import SparseAttention
+from models.ops.attention import Blocks
 
 NARROW = 48  # width of the deep stacks
 NARROW_DIM = 12  # of their heads
@@ -44,5 +46,12 @@ sparse = partial(
 delta = partial(GatedDeltaNet, heads=HEADS, key_dim=HEAD_DIM, value_dim=HEAD_DIM)
 kimi = partial(KimiDelta, heads=HEADS, key_dim=HEAD_DIM, value_dim=HEAD_DIM)
 mamba2 = partial(Mamba2, heads=HEADS, head_dim=HEAD_DIM, state_size=HEAD_DIM)
+full_softmax = partial(FullAttention, heads=HEADS, head_dim=HEAD_DIM)
+mamba2_both_ways = partial(BothWays, make=mamba2)
 narrow_softmax = partial(SoftmaxAttention, heads=HEADS, head_dim=NARROW_DIM)
 narrow_mamba2 = partial(Mamba2, heads=HEADS, head_dim=NARROW_DIM, state_size=HEAD_DIM)
+
+
+def block_softmax(size: int) -> partial[SoftmaxAttention]:
+    """Softmax attention that sees its own block of so many tokens, and the blocks before it."""
+    return partial(softmax, mask=Blocks(size))

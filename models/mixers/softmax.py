@@ -2,7 +2,11 @@
 
     q, k, v = W x;  q, k <- rotary(norm(q), norm(k));  y = W_o (softmax(q kᵀ / √K) v ⊙ sigmoid(gate))
 
-Papers: Vaswani et al. 2017 (1706.03762); GQA 2305.13245; sliding window 2004.05150; gated attention, Qiu et al. 2025.
+What a token sees is a mask: the past, a window of it, everything (bidirectional, without a cache), or all of its own
+block and the blocks before it (block diffusion, whose cache holds finished blocks).
+
+Papers: Vaswani et al. 2017 (1706.03762); GQA 2305.13245; sliding window 2004.05150; gated attention, Qiu et al. 2025;
+block diffusion 2503.09573.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.layers import Linear, Module, RMSNorm, Rotary
-from models.ops.attention import CAUSAL, Mask, Window, attention
+from models.ops.attention import CAUSAL, Blocks, Mask, Paired, Window, attention
 from models.tape import Tape
 
 ROOM = 64  # columns that a cache reserves ahead, so that appending a token does not copy the cache
@@ -46,6 +50,18 @@ class KVCache:
     def of(cls, columns: Tensor, seen: int) -> KVCache:
         """A cache of all these columns [2,B,Hkv,K,S]."""
         return cls(_Buffer(columns, columns.shape[-1]), seen)
+
+    def places(self, length: int, device: torch.device | None = None) -> Tensor:
+        """Where the next `length` tokens stand [length]."""
+        return torch.arange(self.seen, self.seen + length, device=device)
+
+    def turned(self, rotary: Rotary, x: Tensor) -> Tensor:
+        """The next tokens' x [B,T,H,K], rotated by where they stand."""
+        return rotary(x, self.seen)
+
+    def mask(self, usual: Mask) -> Mask:
+        """What the next tokens see, where `usual` is the layer's own mask."""
+        return usual
 
     @property
     def columns(self) -> Tensor:
@@ -112,8 +128,42 @@ class KVCache:
         return torch.bmm(weight, self._buffer.values.narrow(1, self._start, held)).view(len(q), -1)
 
 
+class Twice(KVCache):
+    """What a layer with the mask `Blocks` starts from to read a text's noisy copy and the clean one behind it.
+
+    Both copies stand at the same places, and the mask is `Paired`. Nothing is kept.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    @property
+    def empty(self) -> bool:
+        return True
+
+    def tensors(self) -> tuple[()]:  # type: ignore[override]
+        return ()
+
+    def append(self, k: Tensor, v: Tensor) -> KVCache:
+        return self
+
+    def places(self, length: int, device: torch.device | None = None) -> Tensor:
+        return torch.arange(length // 2, device=device).repeat(2)
+
+    def turned(self, rotary: Rotary, x: Tensor) -> Tensor:
+        return torch.cat([rotary(copy, 0) for copy in x.chunk(2, 1)], 1)
+
+    def mask(self, usual: Mask) -> Mask:
+        if not isinstance(usual, Blocks):
+            raise ValueError("only a layer that sees block by block reads a noisy and a clean copy at once")
+        return Paired(usual.size)
+
+
 class SoftmaxAttention(Module):
-    """Causal softmax attention over x [B,T,D]; the state is a KVCache."""
+    """Softmax attention over x [B,T,D], causal unless `mask` says otherwise; the state is a KVCache.
+
+    With `Blocks`, pieces equal the whole only if they are whole blocks: a token does not see what has not come yet.
+    """
 
     stochastic = True
 
@@ -125,6 +175,7 @@ class SoftmaxAttention(Module):
         head_dim: int,
         kv_heads: int | None = None,
         window: int | None = None,
+        mask: Mask = CAUSAL,
         rotary: float = 1.0,
         scale: float | None = None,
         gated: bool = False,
@@ -133,7 +184,7 @@ class SoftmaxAttention(Module):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads or heads, head_dim
         self.gated, self.window = gated, window
-        self.mask: Mask = CAUSAL if window is None else Window(window)
+        self.mask: Mask = mask if window is None else Window(window)
         self.materialise = False  # True: store the T×S matrix (the textbook form) instead of the fused kernel
         # rows: query heads, key heads, value heads, then the gate's heads
         self.qkv = Linear(width, (heads * (2 if gated else 1) + 2 * self.kv_heads) * head_dim, bias=False)
@@ -174,12 +225,13 @@ class SoftmaxAttention(Module):
             q, k = self.q_norm(q), self.k_norm(k)
             qk = torch.cat([q.reshape(batch, length, self.heads, -1), k.reshape(batch, length, self.kv_heads, -1)], 2)
         if self.rotary.dims:
-            qk = self.rotary(qk, state.seen)
+            qk = state.turned(self.rotary, qk)
         qk = qk.transpose(1, 2)  # [B,H+Hkv,T,K]
         q, k, v = qk[:, : self.heads], qk[:, self.heads :], v.transpose(1, 2)
         cache = state.append(k, v)
         keys, values = (k, v) if state.empty else (cache.keys.contiguous(), cache.values.contiguous())
-        read = attention(q, keys, values, mask=self.mask, scale=self.scale, materialise=self.materialise, tape=tape)
+        mask = state.mask(self.mask)
+        read = attention(q, keys, values, mask=mask, scale=self.scale, materialise=self.materialise, tape=tape)
         if tape is not None:
             tape.put("keys", k)
         read = read.transpose(1, 2)  # [B,T,H,K]

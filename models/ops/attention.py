@@ -6,7 +6,7 @@ Queries are the last T of the S keys' positions, so one function serves training
 (T < S) and decoding (T = 1). A sliding window is computed in bands: its cost grows with T · window, not with T².
 
 Papers: Vaswani et al. 2017 (1706.03762); Ainslie et al. 2023, GQA (2305.13245);
-Beltagy et al. 2020, sliding windows (2004.05150).
+Beltagy et al. 2020, sliding windows (2004.05150); Arriola et al. 2025, block diffusion (2503.09573).
 """
 
 from __future__ import annotations
@@ -38,7 +38,24 @@ class Full:
     """Every token sees every token (bidirectional)."""
 
 
-Mask = Causal | Window | Full
+@dataclass(frozen=True)
+class Blocks:
+    """Token t sees all of its own block of `size` tokens and every block before it: ⌊s / size⌋ <= ⌊t / size⌋."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A text twice, first its noisy copy, then the clean one: how block diffusion is trained in one pass.
+
+    A noisy token sees its own noisy block and the clean blocks before it; a clean one sees the clean text by `Blocks`.
+    """
+
+    size: int
+
+
+Mask = Causal | Window | Full | Blocks | Paired
 CAUSAL = Causal()
 FULL = Full()
 
@@ -47,9 +64,25 @@ def allowed(mask: Mask, queries: int, keys: int, device: torch.device | None = N
     """Boolean [queries, keys]: may the query read the key? Queries are the last positions of the keys."""
     if isinstance(mask, Full):
         return torch.ones(queries, keys, dtype=torch.bool, device=device)
+    if isinstance(mask, (Blocks, Paired)):
+        return _by_block(mask, queries, keys, device)
     age = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
     inside = age >= 0
     return inside & (age < mask.size) if isinstance(mask, Window) else inside
+
+
+def _by_block(mask: Blocks | Paired, queries: int, keys: int, device: torch.device | None) -> Tensor:
+    """`allowed` where the block decides in which a token stands."""
+    if isinstance(mask, Blocks):
+        block = torch.arange(keys, device=device) // mask.size
+        return block[keys - queries :, None] >= block
+    if queries != keys or keys % 2:
+        raise ValueError(f"a noisy and a clean copy of one text, not {queries} queries and {keys} keys")
+    place = torch.arange(keys, device=device)
+    block, clean = place % (keys // 2) // mask.size, place >= keys // 2
+    within = (block[:, None] == block) & ~clean[:, None] & ~clean  # noisy -> noisy
+    before = (block[:, None] > block) & ~clean[:, None] & clean  # noisy -> clean
+    return within | before | (block[:, None] >= block) & clean[:, None] & clean  # clean -> clean
 
 
 def attention(
@@ -102,9 +135,10 @@ def _spread(x: Tensor, heads: int) -> Tensor:
 def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Mask, scale: float | None) -> Tensor:
     queries, keys = q.shape[2], k.shape[2]
     shared = q.shape[1] != k.shape[1]
-    if isinstance(mask, Full) or (queries == 1 and not (isinstance(mask, Window) and keys > mask.size)):
+    last = queries == 1 and not isinstance(mask, Paired) and not (isinstance(mask, Window) and keys > mask.size)
+    if isinstance(mask, Full) or last:
         return F.scaled_dot_product_attention(q, k, v, scale=scale, enable_gqa=shared)
-    if queries == keys and (isinstance(mask, Causal) or keys <= mask.size):
+    if queries == keys and (isinstance(mask, Causal) or isinstance(mask, Window) and keys <= mask.size):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=shared)
     visible = allowed(mask, queries, keys, q.device)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scale, enable_gqa=shared)

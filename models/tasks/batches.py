@@ -1,4 +1,7 @@
-"""Training and test batches of the six tasks, fresh for every seed; a target is -100 where nothing is asked."""
+"""Training and test batches of the six tasks, and stories on canvases for who writes by denoising.
+
+They are fresh for every seed; a target is -100 where nothing is asked.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from models.tasks import programs, stories
+from models.tasks.canvas import written
 from models.tasks.tokenizer import BLANK, COPY, END, INDEX, NAME_IDS, NUMBER_IDS, PAD, PLAIN_IDS
 
 IGNORE = -100
@@ -106,6 +110,36 @@ def story(generator: Generator, batch: int, held_out: bool = False) -> Batch:
     for row, one in enumerate(told):
         weights[row, [at - 1 for at in stories.bound(one) if at]] = BOUND
     return Batch(tokens, _shifted(tokens, [0] * batch), max(map(len, rows)), weights)
+
+
+def canvas(
+    generator: Generator,
+    batch: int,
+    length: int,
+    *,
+    held_out: bool = False,
+    linked: float = 1.0,
+    filler: float = 1.0,
+    ordered: bool = False,
+) -> Batch:
+    """A story a row on a canvas of `length` places, drawn among those that fit; the target of a place is its token.
+
+    `linked` weighs the words that decide one another (`ordered`: only those that earlier ones decide), `filler` the
+    places after the end.
+    """
+    rng = _random(generator)
+    told: list[stories.Story] = []
+    while len(told) < batch:
+        one = stories.generate(rng, held_out)
+        if len(one.words) + 2 <= length:
+            told.append(one)
+    tokens = torch.tensor([written(one.words, length) for one in told])
+    weights = torch.where(tokens == INDEX[PAD], filler, 1.0)
+    for row, one in enumerate(told):
+        weights[row, [1 + at for at in (stories.bound if ordered else stories.linked)(one)]] = linked
+    targets = tokens.clone()
+    targets[:, 0] = IGNORE
+    return Batch(tokens, targets, length, weights)
 
 
 def program(generator: Generator, batch: int, level: int, held_out: bool = False) -> Batch:

@@ -121,6 +121,16 @@ def bound(story: Story) -> list[int]:
     return places
 
 
+def linked(story: Story) -> list[int]:
+    """The places of the words that decide one another: what is named twice, the two people, and what agrees with them.
+
+    Unlike `bound`, which looks from the left to the right, this holds in whatever order the words are found.
+    """
+    slots = story.slots
+    people = {"HERO", "FRIEND"} | set(CLASSES) - set(FREE)
+    return [place for place, slot in enumerate(slots) if slot and (slot in people or slots.count(slot) > 1)]
+
+
 def others(hero: str) -> tuple[str, ...]:
     """Who can be the friend: he of her, she of him, so that a pronoun always tells who is meant."""
     return words.HE if hero in words.SHE else words.SHE

@@ -1,0 +1,191 @@
+"""The trainer of those that write by denoising, and of their autoregressive twin: one recipe, on stories alone.
+
+    python -m models.storytelling                    all that --folder lacks         python -m models.storytelling llada
+
+Same seed, same canvases: a step draws one length and as many stories that fit into it as its tokens allow, and all
+models see the same ones. Runs are resumable; their log and what a restart needs are in --logs. What is saved are the
+weights averaged over the last steps of the run: a denoiser's gradient is noisy, because every step hides other words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Generator, Tensor
+
+from models import checkpoints, denoising
+from models.backbone import Backbone
+from models.curriculum import Curriculum, Recipe
+from models.progress import Progress, duration
+from models.storyreport import report
+from models.tasks.batches import BOUND, Batch, canvas
+from models.training import Run, facts_of, finish, forecast, loss_of, needs, trained
+from models.zoo import DIFFUSION, build, entry
+
+
+@dataclass(frozen=True)
+class StoryRecipe(Recipe):
+    """What the checkpoint of a story model was trained with. Of the mixture's recipe it uses what is named here."""
+
+    steps: int = 3000
+    lr: float = 3e-3
+    weight_decay: float = 0.1
+    warmup: int = 60
+    decay_share: float = 0.5
+    muon: float = 2.0
+    adamw: float = 1.0
+    seed: int = 0
+    tokens: dict[str, int] = field(default_factory=lambda: {"story": 2048})  # a step
+    lengths: tuple[int, ...] = (48, 56, 64)  # places of a canvas
+    linked: float = (
+        BOUND / 2
+    )  # weight of words that decide one another; for the twin, of those that earlier ones decide
+    filler: float = 0.1  # weight of the places after a story's end
+    clip: tuple[float, float] = (0.3, 1.0)  # share of a block that is hidden, from and to (block diffusion)
+    average: float = 0.997  # of the running mean of the weights, a step; 0: the last weights are kept
+    long_share: float = 0.0  # the mixture's longer texts
+    late_tokens: dict[str, int] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        own = [name for name in StoryRecipe.__annotations__ if name not in ("long_share", "late_tokens")]
+        return {name: getattr(self, name) for name in own}
+
+
+def story_recipe(id: str, **overrides: Any) -> StoryRecipe:
+    """The recipe of `id`; as in the mixture, a stack without softmax attention takes AdamW alone, at its own rate."""
+    kind = {name: value for name, value in needs(build(id)).items() if name in ("muon", "adamw")}
+    return StoryRecipe(**kind | overrides)
+
+
+class Canvases(Curriculum):
+    """Stories on canvases of changing length, from the first step to the last."""
+
+    recipe: StoryRecipe
+
+    def __init__(self, recipe: StoryRecipe, ordered: bool) -> None:
+        super().__init__(recipe)
+        self.ordered, self.stage = ordered, "all"
+
+    def batches(self, generator: Generator, step: int) -> dict[str, Batch]:
+        recipe, length = self.recipe, self.random.choice(self.recipe.lengths)
+        rows = max(2, recipe.tokens["story"] // length)
+        drawn = canvas(generator, rows, length, linked=recipe.linked, filler=recipe.filler, ordered=self.ordered)
+        return {"story": drawn}
+
+    def learn(self, task: str, accuracy: float, batch: Batch, step: int) -> None:
+        self.accuracy[task] = 0.98 * self.accuracy[task] + 0.02 * accuracy if step else accuracy
+
+
+class StoryRun(Run):
+    """A training run on stories, by the objective of the architecture's process, with a running mean of the weights."""
+
+    recipe: StoryRecipe
+
+    def __init__(self, id: str, recipe: StoryRecipe, device: torch.device | str) -> None:
+        self.process = entry(id).process
+        super().__init__(id, recipe, device, curriculum=Canvases(recipe, self.process == "autoregressive"))
+        self.mean = [parameter.detach().clone() for parameter in self.model.parameters()]
+        self.noise = Generator().manual_seed(recipe.seed + 2)  # which words are hidden
+
+    def loss(self, batch: Batch, cut: int) -> tuple[Tensor, float]:
+        if self.process == "autoregressive":
+            return loss_of(self.model, denoising.next_words(batch), self.recipe, self.device)
+        return denoising.loss_of(self.model, batch, self.noise, self.device, self.recipe.clip)
+
+    def advance(self) -> dict[str, Any]:
+        told = super().advance()
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))  # the first weights are soon forgotten
+        torch._foreach_lerp_(self.mean, [parameter.detach() for parameter in self.model.parameters()], 1 - keep)
+        return told
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"mean": self.mean, "noise": self.noise.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.mean = [kept.to(self.device) for kept in state["mean"]]
+        self.noise.set_state(state["noise"])
+
+    @torch.no_grad()
+    def averaged(self) -> Backbone:
+        """The model with the mean of its weights, ready to write."""
+        if not self.recipe.average:
+            return self.model.eval()
+        model = copy.deepcopy(self.model).eval()
+        for parameter, mean in zip(model.parameters(), self.mean, strict=True):
+            parameter.copy_(mean)
+        return model
+
+
+def train(
+    id: str,
+    recipe: StoryRecipe,
+    *,
+    device: torch.device | str = "cpu",
+    logs: Path,
+    folder: Path,
+    out: TextIO | None = None,
+    **sizes: int,
+) -> dict[str, Any]:
+    """Train one architecture to the end (resuming what `logs` holds), save its checkpoint, return its facts.
+
+    `sizes`: how much the report at the end draws, if not as much as usual.
+    """
+    run = StoryRun(id, recipe, device)
+    finish(run, logs, id, Progress(id, recipe.steps, out))
+    model = run.averaged()
+    found = report(model, run.process, device, **sizes)
+    facts = facts_of(run, process=run.process, loss=_last_loss(logs / f"{id}.jsonl"), stories=found)
+    checkpoints.save(id, model, facts, folder)
+    (logs / f"{id}.resume").unlink(missing_ok=True)
+    return facts
+
+
+def _last_loss(log: Path, lines: int = 20) -> float | None:
+    """Mean loss over the last lines of a log; None if it has none."""
+    found = [json.loads(line)["story loss"] for line in log.read_text().splitlines()[-lines:]]
+    return round(sum(found) / len(found), 4) if found else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the tiny story models: denoisers and their twin.")
+    parser.add_argument("ids", nargs="*", help=f"out of: {', '.join(DIFFUSION)}; none: all that --folder lacks")
+    parser.add_argument("--steps", type=int, default=StoryRecipe.steps)
+    parser.add_argument("--lr", type=float, default=StoryRecipe.lr)
+    parser.add_argument("--linked", type=float, default=StoryRecipe.linked)
+    parser.add_argument("--filler", type=float, default=StoryRecipe.filler)
+    parser.add_argument("--average", type=float, default=StoryRecipe.average)
+    parser.add_argument("--muon", type=float, help="rate of Muon, times --lr; 0: AdamW for all (else by kind)")
+    parser.add_argument("--adamw", type=float, help="rate of AdamW, times --lr (else by kind)")
+    parser.add_argument("--tokens", type=int, help="tokens of a step")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--logs", type=Path, default=Path("runs"), help="logs and resumable state")
+    parser.add_argument("--folder", type=Path, default=checkpoints.FOLDER, help="where checkpoints go")
+    options = parser.parse_args()
+    if unknown := [id for id in options.ids if id not in DIFFUSION]:
+        parser.error(f"no story model {', '.join(unknown)}; known: {', '.join(DIFFUSION)}")
+    torch.set_num_threads(options.threads)
+    knobs = ("steps", "lr", "linked", "filler", "average", "seed")
+    chosen = {name: getattr(options, name) for name in knobs}
+    chosen |= {name: value for name in ("muon", "adamw") if (value := getattr(options, name)) is not None}
+    chosen |= {"tokens": {"story": options.tokens}} if options.tokens else {}
+    wanted = {id: story_recipe(id, **chosen) for id in options.ids or DIFFUSION}
+    for id, recipe in wanted.items():
+        if not options.ids and trained(id, recipe, options.folder):
+            continue
+        seconds, speed = forecast(StoryRun(id, recipe, options.device), options.logs / f"{id}.resume")
+        print(f"{id}: about {duration(seconds)} at {speed:,.0f} tokens/s", flush=True)
+        facts = train(id, recipe, device=options.device, logs=options.logs, folder=options.folder)
+        print(id, json.dumps(facts["stories"]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
