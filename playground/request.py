@@ -5,8 +5,7 @@ three spellings of it. `Request(...)` raises a `RequestError` with one sentence 
 never raises and instead falls back to the default and says so, because links come from anywhere.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlencode
@@ -114,37 +113,37 @@ class Request:
     corpus: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("page", self.page, PAGES)
+        one_of("page", self.page, PAGES)
         if self.architectures == UNCHOSEN:
             object.__setattr__(self, "architectures", default_of(self.page, "architectures"))
         if not self.task:
             object.__setattr__(self, "task", default_of(self.page, "task"))
-        _within("load", self.load, 0, LOAD_LIMIT)
+        within("load", self.load, 0, LOAD_LIMIT)
         if self.page in HOW_MANY:
             check_architectures(self.page, self.architectures)
-        _one_of("scenario", self.scenario, SCENARIOS)
+        one_of("scenario", self.scenario, SCENARIOS)
         if not isinstance(self.text, str):
             raise RequestError("The text has to be words.")
         if len(self.text) > TEXT_LIMIT:
             raise RequestError(f"The text may have {TEXT_LIMIT} characters at most; this one has {len(self.text)}.")
-        _within("sequence length", self.length, LENGTHS[0], LENGTHS[-1])
-        _between("temperature", self.temperature, 0, HOTTEST)
-        _within("top-k", self.top_k, 0, TOP_K_LIMIT)
-        _within("seed", self.seed, 0, SEED_LIMIT)
-        _within("layer", self.layer, 0, INDEX_LIMIT)
-        _within("head", self.head, 0, INDEX_LIMIT)
+        within("sequence length", self.length, LENGTHS[0], LENGTHS[-1])
+        between("temperature", self.temperature, 0, HOTTEST)
+        within("top-k", self.top_k, 0, TOP_K_LIMIT)
+        within("seed", self.seed, 0, SEED_LIMIT)
+        within("layer", self.layer, 0, INDEX_LIMIT)
+        within("head", self.head, 0, INDEX_LIMIT)
         for name in ("t", "s"):
             if (position := getattr(self, name)) is not None:
-                _within(f"position {name}", position, 0, INDEX_LIMIT - 1)
-        _one_of("longest sequence", self.longest, LONGEST_GPU)
-        _one_of("number of rounds", self.rounds, ROUNDS)
-        _one_of("decay", self.decay, DECAYS)
+                within(f"position {name}", position, 0, INDEX_LIMIT - 1)
+        one_of("longest sequence", self.longest, LONGEST_GPU)
+        one_of("number of rounds", self.rounds, ROUNDS)
+        one_of("decay", self.decay, DECAYS)
         if self.page in TASKS:
-            _one_of("task", self.task, TASKS[self.page])
-        _one_of("width", self.width, WIDTHS)
-        _one_of("depth", self.depth, DEPTHS)
-        _one_of("learning rate", self.rate, RATES)
-        _one_of("number of steps", self.steps, STEPS)
+            one_of("task", self.task, TASKS[self.page])
+        one_of("width", self.width, WIDTHS)
+        one_of("depth", self.depth, DEPTHS)
+        one_of("learning rate", self.rate, RATES)
+        one_of("number of steps", self.steps, STEPS)
         if not isinstance(self.corpus, str):
             raise RequestError("The text to learn from has to be text.")
         if len(self.corpus) > CORPUS_LIMIT:
@@ -155,32 +154,10 @@ class Request:
 
     @classmethod
     def from_query(cls, query: Mapping[str, Any], *, gpu: bool = False) -> "tuple[Request, list[str]]":
-        """Read a link. Wrong values give the default and one sentence each; unknown keys are ignored."""
-        problems: list[str] = []
-        chosen: dict[str, Any] = {}
-        gone = False  # a link to models that were trained here, and are no longer
-        page = _text(query.get(PAGE_KEY, query.get("page", "compare")))
-        if page not in PAGES:
-            problems.append(f"The link names no page of this app{_quoted(page)}; showing Compare.")
-            page = "compare"
-        for name in FIELDS[page]:
-            if name not in query or name in UNLINKED:
-                continue
-            try:
-                chosen[name] = _READERS[name](_text(query[name]), page)
-            except RequestError as error:
-                gone |= "own-" in str(query[name])
-                problems.append(f"{error} The link's {_SPOKEN.get(name, name)} is left at its default.")
-        if gone:  # their text means nothing to the zoo's models
-            chosen = {name: value for name, value in chosen.items() if name not in ("scenario", "text")}
-        if chosen.get("longest", 0) > LONGEST[-1] and not gpu:
-            chosen["longest"] = LONGEST[-1]
-            problems.append(f"Sequences above {LONGEST[-1]} tokens need a GPU; this machine measures up to there.")
-        if chosen.get("length", LENGTHS[0]) not in LENGTHS:
-            asked = chosen["length"]
-            chosen["length"] = min(LENGTHS, key=lambda offered: abs(offered - asked))
-            problems.append(f"Length {asked} is not offered; showing {chosen['length']} tokens.")
-        return cls(page=page, **chosen), problems
+        """Read a link; see `playground.links`."""
+        from playground.links import read
+
+        return read(query, gpu=gpu)
 
     def to_query(self) -> str:
         """The link's query: the page, and what differs from the defaults."""
@@ -242,130 +219,16 @@ def _trained_here(chosen: tuple[str, ...]) -> list[str]:
     return [one for one in chosen if own.is_own(one)]
 
 
-def _one_of(what: str, value: Any, offered: Iterable[Any]) -> None:
+def one_of(what: str, value: Any, offered: Iterable[Any]) -> None:
     if value not in (choices := list(offered)):
         raise RequestError(f"The {what} is one of {', '.join(map(str, choices))}.")
 
 
-def _within(what: str, value: Any, least: int, most: int) -> None:
+def within(what: str, value: Any, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise RequestError(f"The {what} is a whole number from {least} to {most}.")
 
 
-def _between(what: str, value: Any, least: float, most: float) -> None:
+def between(what: str, value: Any, least: float, most: float) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
         raise RequestError(f"The {what} is a number from {least:g} to {most:g}.")
-
-
-def _text(value: Any) -> str:
-    """A query value as clean text: one string, no control characters, cut a little above what any field takes."""
-    raw = str(value)[: TEXT_LIMIT + 1]
-    return "".join(" " if ch in "\t\r\n" else ch for ch in raw if ch.isprintable() or ch in "\t\r\n").strip()
-
-
-def _quoted(value: str) -> str:
-    """The value in quotes if it is a short harmless word; never markup from a link."""
-    return f" (“{value}”)" if re.fullmatch(r"[\w.-]{1,24}", value, re.ASCII) else ""
-
-
-def _read_architectures(raw: str, page: str) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in raw[:300].split(",") if part.strip())
-    check_architectures(page, chosen)
-    return chosen
-
-
-def _read_scenario(raw: str, _page: str) -> str:
-    _one_of("scenario", raw, SCENARIOS)
-    return raw
-
-
-def _read_task(raw: str, page: str) -> str:
-    _one_of("task", raw, TASKS[page])
-    return raw
-
-
-def _read_rate(raw: str, _page: str) -> float:
-    spelt = {str(rate): rate for rate in RATES}
-    _one_of("learning rate", raw, spelt)
-    return spelt[raw]
-
-
-def _read_decay(raw: str, _page: str) -> str:
-    _one_of("decay", raw, DECAYS)
-    return raw
-
-
-def _switch(name: str) -> Callable[[str, str], bool]:
-    def read(raw: str, _page: str) -> bool:
-        if raw not in ("0", "1"):
-            raise RequestError(f"The switch {name} is 0 or 1.")
-        return raw == "1"
-
-    return read
-
-
-def _read_text(raw: str, _page: str) -> str:
-    if len(raw) > TEXT_LIMIT:
-        raise RequestError(f"The text may have {TEXT_LIMIT} characters at most.")
-    return raw
-
-
-def _whole(what: str, least: int, most: int) -> Callable[[str, str], int]:
-    def read(raw: str, _page: str) -> int:
-        number = int(raw) if re.fullmatch(r"[0-9]{1,10}", raw) else None
-        _within(what, number, least, most)
-        assert number is not None
-        return number
-
-    return read
-
-
-def _read_temperature(raw: str, _page: str) -> float:
-    number = float(raw) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{0,20})?(e-[0-9]{1,3})?", raw) else None
-    _between("temperature", number, 0, HOTTEST)
-    assert number is not None
-    return number
-
-
-def _choice(what: str, offered: tuple[int, ...]) -> Callable[[str, str], int]:
-    def read(raw: str, _page: str) -> int:
-        number = int(raw) if re.fullmatch(r"[0-9]{1,10}", raw) else None
-        _one_of(what, number, offered)
-        assert number is not None
-        return number
-
-    return read
-
-
-_READERS: dict[str, Callable[[str, str], Any]] = {
-    "architectures": _read_architectures,
-    "scenario": _read_scenario,
-    "text": _read_text,
-    "length": _whole("sequence length", LENGTHS[0], LENGTHS[-1]),
-    "temperature": _read_temperature,
-    "top_k": _whole("top-k", 0, TOP_K_LIMIT),
-    "seed": _whole("seed", 0, SEED_LIMIT),
-    "layer": _whole("layer", 0, INDEX_LIMIT),
-    "head": _whole("head", 0, INDEX_LIMIT),
-    "t": _whole("position t", 0, INDEX_LIMIT - 1),
-    "s": _whole("position s", 0, INDEX_LIMIT - 1),
-    "longest": _choice("longest sequence", LONGEST_GPU),
-    "rounds": _choice("number of rounds", ROUNDS),
-    "decay": _read_decay,
-    "task": _read_task,
-    "load": _whole("load", 0, LOAD_LIMIT),
-    "width": _choice("width", WIDTHS),
-    "depth": _choice("depth", DEPTHS),
-    "control": _switch("control"),
-    "rate": _read_rate,
-    "steps": _choice("number of steps", STEPS),
-    **{name: _switch(name) for name in FLAGS},
-}
-_SPOKEN = {
-    "architectures": "choice of architectures",
-    "length": "sequence length",
-    "longest": "longest sequence",
-    "top_k": "top-k",
-    "rate": "learning rate",
-    "steps": "number of steps",
-}

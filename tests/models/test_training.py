@@ -1,6 +1,5 @@
 """Training is reproducible and resumable, and the shipped checkpoints do what their manifest says."""
 
-import dataclasses
 import json
 
 import pytest
@@ -213,7 +212,7 @@ HYBRIDS = [id for id in TRAINED if ZOO[id].family == "hybrid"]
 @pytest.mark.parametrize("id", TRAINED)
 def test_shipped_checkpoints_do_what_the_manifest_says(id):
     facts = checkpoints.manifest()[id]
-    assert facts["recipe"] == json.loads(json.dumps(dataclasses.asdict(training.recipe(id, seed=facts["seed"]))))
+    assert facts["recipe"] == json.loads(json.dumps(training.recipe(id, seed=facts["seed"]).record()))
     assert facts["steps"] == facts["recipe"]["steps"] and facts["tokens"] > 1_000_000 and facts["versions"]["torch"]
     model = checkpoints.load(id)
     for pairs in (8, 42):
