@@ -19,7 +19,11 @@ export class Store {
     this.payload = payload;
     payload.columns.forEach((column, i) => this.extend(this.series[i], column, payload.from));
     for (const one of payload.snapshots) this.snapshots.set(one.step, one);
-    for (const step of [...this.snapshots.keys()]) if (!payload.kept.includes(step)) this.snapshots.delete(step);
+    for (const [step, { shots }] of [...this.snapshots]) {
+      if (payload.kept.includes(step)) continue;
+      this.snapshots.delete(step);
+      for (const { blob } of shots) this.blobs.delete(blob);
+    }
     this.steps = [...this.snapshots.keys()].sort((a, b) => a - b);
     if (this.follows) this.at = this.steps.at(-1) ?? 0;
     else this.at = this.nearest(this.at);
