@@ -5,9 +5,6 @@ import { bus, emit } from "./bus.js";
 import { coloured, LiveCurve } from "./curves.js";
 import { el, setText, svg } from "./dom.js";
 
-export const THIN = "\u2009";
-export const grouped = (n) => String(n).replace(/\B(?=(\d{3})+(?!\d))/g, THIN);
-
 const OUTLINES = {
   diamond: "0,-6 6,0 0,6 -6,0", pentagon: "0,-6 5.7,-1.9 3.5,4.9 -3.5,4.9 -5.7,-1.9", "triangle-up": "0,-5.5 5.5,4.5 -5.5,4.5",
   "triangle-down": "0,5.5 5.5,-4.5 -5.5,-4.5", square: "-4.5,-4.5 4.5,-4.5 4.5,4.5 -4.5,4.5",

@@ -1,6 +1,6 @@
 // Numbers and tokens as words: true minus sign, thin spaces, fixed digits (they must not jump while playing).
 
-const THIN = "\u2009";
+export const THIN = "\u2009";
 
 export const fixed = (value, digits) => {
   const text = Math.abs(value).toFixed(digits);

@@ -1,8 +1,9 @@
 // The Recall page below the controls: accuracy against the load and the bytes held, live; and recorded training runs.
 
 import { emit } from "./bus.js";
-import { ChartPage, keyItem, sample, THIN } from "./chartpage.js";
+import { ChartPage, keyItem, sample } from "./chartpage.js";
 import { el, setText } from "./dom.js";
+import { THIN } from "./format.js";
 
 const GUIDED = ["accuracy", "state"];
 const FREE = ["distance", "tradeoff"];

@@ -1,7 +1,8 @@
 // The Scaling page below the controls: latency, memory and state against the length, in a table and four charts.
 
-import { ChartPage, grouped, keyItem, sample, THIN } from "./chartpage.js";
+import { ChartPage, keyItem, sample } from "./chartpage.js";
 import { el, setText, svg } from "./dom.js";
+import { grouped, THIN } from "./format.js";
 
 const MEASURES = ["prefill", "peak", "decode", "cache"];
 const COLUMNS = { prefill: "Prefill", peak: "Peak memory", decode: "Decode", cache: "Cache" };
