@@ -55,7 +55,7 @@ class Recipe:
     muon: float = 2.0  # learning rate of Muon, as a multiple of lr; 0: AdamW for all
     adamw: float = 1.0  # learning rate of AdamW, as a multiple of lr
     dense_first: bool = False  # sparse attention reads every token until all tasks begin
-    forget: float = 0.0  # share of the phone books, until all tasks begin, of which only attention knows the pairs
+    forget: float = 0.0  # share of the phone books, once formed and until all tasks, whose pairs only attention knows
     balance: float = 0.001
     seed: int = 0
 
@@ -130,7 +130,7 @@ class Curriculum:
 
     def forgets(self) -> bool:
         """Whether the layers beside attention forget the pairs of the phone book that comes now."""
-        return self.stage != "all" and self.recipe.forget > 0 and self.random.random() < self.recipe.forget
+        return self.stage == "forming" and self.recipe.forget > 0 and self.random.random() < self.recipe.forget
 
     def batches(self, generator: Generator, step: int) -> dict[str, Batch]:
         """The micro-batches of this step."""
@@ -188,9 +188,12 @@ class Curriculum:
 
     def learn(self, task: str, accuracy: float, batch: Batch, step: int) -> str | None:
         """Note the accuracy of a batch; says what changed, if something did."""
+        self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
         if self.stage == "few words":
-            return self.first(task, accuracy, step, "forming")
-        self.note(task, accuracy)
+            formed = self.accuracy[task] > 0.8
+            if not formed and step <= self.recipe.first_share * self.recipe.steps:
+                return None
+            return self._enter("forming", step, f"{task} formed" if formed else f"{task} not formed in time")
         if task not in self.ladders:
             return None
         ladder = self.ladders[task]
@@ -199,18 +202,6 @@ class Curriculum:
         if self.stage == "forming" and (over or ladder.levels[ladder.level] > self.recipe.form_pairs or ladder.top):
             return self._enter("all", step, f"all tasks{' (time)' if over else ''}")
         return climbed and f"{task} {climbed}"
-
-    def note(self, task: str, accuracy: float) -> None:
-        """The running accuracy of a task."""
-        self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
-
-    def first(self, task: str, accuracy: float, step: int, then: str) -> str | None:
-        """A batch of few words: stage `then` follows once the mechanism has formed, or has not formed in time."""
-        self.note(task, accuracy)
-        formed = self.accuracy[task] > 0.8
-        if not formed and step <= self.recipe.first_share * self.recipe.steps:
-            return None
-        return self._enter(then, step, f"{task} formed" if formed else f"{task} not formed in time")
 
     def _enter(self, stage: str, step: int, event: str) -> str:
         self.stage = stage

@@ -41,19 +41,17 @@ from models.tasks import batches
 from models.tasks.prompts import LONGEST
 from models.zoo import ZOO, build, entry
 
-# Kimi Linear's fixed state is so quick that it learns all recall it can hold, and attention stays idle. So its other
-# layers forget the pairs of every second phone book until all tasks begin.
-OVERRIDES: dict[str, dict[str, Any]] = {"kimi-linear": {"forget": 0.5}}
-
 
 def needs(model: Backbone) -> dict[str, Any]:
     """What a stack needs beside the common recipe, because of its kind.
 
     Where the first layer is softmax attention, induction comes first: nothing else is learned before its heads are
     there. A sparse one reads everything until then, so that its indexer learns from every token (as published).
-    Stacks without any softmax attention take AdamW for all, at twice the rate: with Muon they recalled less after as
-    many tokens, and at the common rate they needed half as many steps again for their first eight pairs. Thirty-two
-    pairs are beyond most of them, so the other tasks begin earlier.
+    Stacks that begin with a fixed state take AdamW at twice the rate: at the common one they need half as many steps
+    again for their first eight pairs. Those without any softmax attention take it for all parameters (with Muon they
+    recalled less after as many tokens); thirty-two pairs are beyond most of them, so the other tasks begin earlier.
+    Hybrids would learn recall with their fixed states, and their attention would stay idle; so, after the first few
+    words, their other layers forget the pairs of every second phone book until all tasks begin.
     """
     mixers = [block.mixer for block in model.layers if block.mixer is not None]
     attends = [mixer.family in ("attention", "local") for mixer in mixers]
@@ -61,12 +59,14 @@ def needs(model: Backbone) -> dict[str, Any]:
         "induction_first": attends[0],
         "dense_first": any(isinstance(mixer, SparseAttention) for mixer in mixers),
     }
-    return own if any(attends) else own | {"muon": 0.0, "adamw": 2.0, "form_share": 0.4}
+    if not any(attends):
+        return own | {"muon": 0.0, "adamw": 2.0, "form_share": 0.4}
+    return own if attends[0] else own | {"adamw": 2.0, "forget": 0.5}
 
 
 def recipe(id: str, **overrides: Any) -> Recipe:
-    """The recipe of architecture `id`: the common one, what its kind needs, and what it needs alone."""
-    return dataclasses.replace(Recipe(), **needs(build(id)) | OVERRIDES.get(id, {}) | overrides)
+    """The recipe of architecture `id`: the common one, and what its kind needs."""
+    return dataclasses.replace(Recipe(), **needs(build(id)) | overrides)
 
 
 KEPT = 200  # steps after which what a restart needs is written

@@ -115,14 +115,6 @@ class Lessons(Curriculum):
         rows = TOKENS // (2 * (pairs + queries))
         return {"recall": batches.recall(generator, rows, pairs, queries, few=self.stage == "few words")}
 
-    def learn(self, task: str, accuracy: float, batch: Batch, step: int) -> str | None:
-        """Note the accuracy of a batch; says what changed, if something did."""
-        if self.stage == "few words":
-            return self.first(task, accuracy, step, "all")
-        self.note(task, accuracy)
-        climbed = self.ladders["recall"].learn(batch.load, accuracy, step)
-        return climbed and f"recall {climbed}"
-
 
 class RecallRun(Run):
     """A training run on recall alone, of a stack that need not be in the zoo."""
