@@ -43,6 +43,7 @@ class Recipe:
     levels: tuple[int, ...] = (2, 4, 8, 16, 32, 44)  # pairs of a phone book
     entries: tuple[int, ...] = (1, 2, 4, 8, 12)  # entries of a phone book of full names
     words: tuple[int, ...] = (2, 4, 8, 16)  # words to copy
+    formed: float = 0.8  # running accuracy on few words from which on the mechanism counts as formed
     first_share: float = 0.4  # the share of the steps that the few words may last
     form_share: float = 0.55  # the share of the steps after which all tasks begin at the latest
     form_pairs: int = 32  # or when so many pairs are mastered
@@ -190,7 +191,7 @@ class Curriculum:
         """Note the accuracy of a batch; says what changed, if something did."""
         self.accuracy[task] = 0.95 * self.accuracy[task] + 0.05 * accuracy
         if self.stage == "few words":
-            formed = self.accuracy[task] > 0.8
+            formed = self.accuracy[task] > self.recipe.formed
             if not formed and step <= self.recipe.first_share * self.recipe.steps:
                 return None
             return self._enter("forming", step, f"{task} formed" if formed else f"{task} not formed in time")

@@ -51,7 +51,7 @@ def needs(model: Backbone) -> dict[str, Any]:
     again for their first eight pairs. Those without any softmax attention take it for all parameters (with Muon they
     recalled less after as many tokens); thirty-two pairs are beyond most of them, so the other tasks begin earlier.
     Hybrids would learn recall with their fixed states, and their attention would stay idle; so, after the first few
-    words, their other layers forget the pairs of every second phone book until all tasks begin.
+    words (sooner than elsewhere), their other layers forget the pairs of every second book until all tasks begin.
     """
     mixers = [block.mixer for block in model.layers if block.mixer is not None]
     attends = [mixer.family in ("attention", "local") for mixer in mixers]
@@ -61,7 +61,7 @@ def needs(model: Backbone) -> dict[str, Any]:
     }
     if not any(attends):
         return own | {"muon": 0.0, "adamw": 2.0, "form_share": 0.4}
-    return own if attends[0] else own | {"adamw": 2.0, "forget": 0.5}
+    return own if attends[0] else own | {"adamw": 2.0, "forget": 0.5, "formed": 0.6}
 
 
 def recipe(id: str, **overrides: Any) -> Recipe:
