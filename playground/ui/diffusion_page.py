@@ -69,8 +69,8 @@ def build(web: Path) -> Page:
 def _number(label: str, value: float, least: float, most: float, name: str, step: float = 1) -> gr.Number:
     inline = " shell-inline" if name not in ("steps", "places") else ""
     with gr.Column(min_width=0, elem_classes=f"shell-field shell-{name}{inline}"):
-        whole = {"precision": 0} if step == 1 else {}
-        return gr.Number(value=value, label=label, minimum=least, maximum=most, step=step, **whole)
+        whole = 0 if step == 1 else None
+        return gr.Number(value=value, label=label, minimum=least, maximum=most, step=step, precision=whole)
 
 
 def runnable(request: Request) -> tuple[Request, list[str]]:

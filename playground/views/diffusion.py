@@ -31,8 +31,8 @@ from playground.views.pack import Blobs
 NATS = 8.0  # more than the logarithm of all words
 SHARE = 65535
 LOOK = (
-    "Several words are committed in one step, each unaware of the others. Where they have to agree, a name with its "
-    "pronoun, a story comes apart; with more steps it holds."
+    "Words committed in one step are unaware of each other. Where they must agree, a name and its pronoun, the story "
+    "comes apart; more steps hold it together."
 )
 NOT_SHOWN = (
     "Text of large models: these have four layers and know one kind of story. A denoiser reads every place in every "

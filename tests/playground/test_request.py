@@ -41,12 +41,33 @@ def read(query: str, **rest: bool) -> tuple[Request, list[str]]:
 
 
 @st.composite
+def denoisings(draw: st.DrawFn) -> Request:
+    denoiser = draw(st.sampled_from(list(DENOISERS)))
+    blockwise = denoiser == BLOCKWISE
+    length = draw(st.integers(*CANVAS))
+    return Request(
+        "diffusion",
+        denoiser=denoiser,
+        sampler="block" if blockwise else draw(st.sampled_from([name for name in SAMPLERS if name != "block"])),
+        length=length,
+        steps=draw(st.integers(1, length)),
+        text=draw(st.sampled_from(["", "once there was _ girl", "once _ <end>"])),
+        temperature=draw(st.floats(0, 2)),
+        guidance=0 if blockwise else draw(st.floats(0, STRONGEST)),
+        block=draw(st.integers(1, CANVAS[1])),
+        seed=draw(st.integers(0, SEED_LIMIT)),
+    )
+
+
+@st.composite
 def requests(draw: st.DrawFn) -> Request:
     page = draw(st.sampled_from(list(PAGES)))
     if page == "family":
         switches = {flag: draw(st.booleans()) for flag in FLAGS}
         where = {"layer": draw(st.integers(0, INDEX_LIMIT)), "seed": draw(st.integers(0, SEED_LIMIT))}
         return Request(page, decay=draw(st.sampled_from(DECAYS)), **switches, **where)
+    if page == "diffusion":
+        return draw(denoisings())
     least, most = HOW_MANY[page]
     chosen = draw(st.lists(st.sampled_from(list(ZOO)), min_size=least, max_size=most, unique=True))
     if page == "scaling":
@@ -84,6 +105,7 @@ def test_the_default_link_names_only_the_page() -> None:
     assert Request(page="family").to_query() == "tab=family"
     assert Request(page="train").to_query() == "tab=train"
     assert Request(page="recall").to_query() == "tab=recall"
+    assert Request(page="diffusion").to_query() == "tab=diffusion"
 
 
 def test_a_page_may_have_its_own_architectures() -> None:
