@@ -1,7 +1,7 @@
 // The Diffusion page below the controls: one step bar for two columns, the denoiser and its twin (or a branch of the run):
 // the text, one place of it, the order in which it came, and what each pass looked at.
 
-import { begin, bus, emit, home, setView, view } from "./bus.js";
+import { begin, bus, emit, setView } from "./bus.js";
 import { gradient, palette } from "./colors.js";
 import { CommitMap } from "./commitmap.js";
 import { Edits } from "./diffusionedits.js";
@@ -72,9 +72,9 @@ class DiffusionPage {
   }
 
   begin() {
-    const { n, denoiser, twin } = this.payload;
+    const { n, denoiser, twin, opening } = this.payload;
     const heads = Math.max(1, ...[...denoiser.maps, ...(twin?.maps ?? [])].map((one) => one.names.length));
-    begin({ n, layers: Math.max(1, denoiser.maps.length), heads, questions: [], square: true }, { t: Math.max(1, home.t), s: 0 }, "diffusion");
+    begin({ n, layers: Math.max(1, denoiser.maps.length), heads, questions: [], square: true }, { t: Math.max(1, opening.findIndex((_, place) => !this.runs[0].stood(place))), s: 0 }, "diffusion");
   }
 
   // Who stands where: beside the first run its twin (0), or beside the run it left the branch of this number.

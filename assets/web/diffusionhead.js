@@ -16,12 +16,12 @@ export function header(ctx, index, side, step) {
   const pinned = side.parent ? side.pinned.map(quoted).join(", ") : "";
   const branch = side.parent ? `Branch from step ${side.since}${pinned && !ctx.phone ? `, ${pinned} pinned` : ""}` : "";
   const size = [writer.says, `${writer.layers} layers`, `${count(writer.parameters)} parameters`].join(" · ");
-  const untrained = writer.trained ? null : el("span", { class: "df-untrained", text: "untrained: its words are noise" });
+  const untrained = writer.trained ? null : el("span", { class: "df-branch df-untrained", text: ctx.phone ? "untrained" : "untrained: its words are noise" });
   ctx.heads[index].dataset.family = writer.family;
   ctx.heads[index].replaceChildren(
     el("i", { class: side.parent ? "ba-rule df-rule-branch" : "ba-rule" }),
-    el("div", { class: "ba-title" }, el("h3", { text: ctx.phone ? writer.short : writer.name, title: writer.summary }), branch ? el("span", { class: "df-branch", text: branch }) : null),
-    el("p", { class: "ba-facts" }, ctx.phone ? `${writer.layers} layers · ${count(writer.parameters)}` : size, untrained),
+    el("div", { class: "ba-title" }, el("h3", { text: ctx.phone ? writer.short : writer.name, title: writer.summary }), el("span", { class: "df-badges" }, branch ? el("span", { class: "df-branch", text: branch }) : null, untrained)),
+    el("p", { class: "ba-facts" }, ctx.phone ? `${writer.layers} layers · ${count(writer.parameters)}` : size),
     el("div", { class: "df-figures" },
       figure(String(stands), `/ ${n - 1}`, "committed"),
       figure(String(passes), `/ ${of}`, "passes"),

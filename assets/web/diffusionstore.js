@@ -87,7 +87,7 @@ export class Run {
     const before = this.parent?.figures(this.since) ?? { passes: 0, ms: 0 };
     const places = Array.from({ length: this.n - 1 }, (_, i) => this.cell(step, i + 1).state);
     const stands = places.filter((state) => state === "given" || state === "committed").length;
-    return { stands, passes: before.passes + (own ? denoiser.passes[own - 1] : 0), ms: before.ms + this.ms[own], held: own ? (denoiser.held[own - 1] ?? 0) : 0, of: before.passes + denoiser.passes.at(-1) };
+    return { stands, passes: before.passes + (own ? denoiser.passes[own - 1] : 0), ms: before.ms + this.ms[own], held: own ? (denoiser.held[own - 1] ?? 0) : 0, of: before.passes + (denoiser.passes.at(-1) ?? 0) };
   }
 
   get verdict() {

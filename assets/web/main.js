@@ -1,6 +1,7 @@
 // Entry point. Gradio's components mount their views through here, and its events call the shell's functions.
 import { mountCompare } from "./compare.js";
 import { mountDiffusion } from "./diffusion.js";
+import { mountCost, mountQuality } from "./diffusionmeasure.js";
 import { mountFamily } from "./family.js";
 import { mountRecall } from "./recall.js";
 import { mountHeader, follow } from "./shell.js";
@@ -18,6 +19,8 @@ const VIEWS = {
   recall: mountRecall,
   train: mountTrain,
   diffusion: mountDiffusion,
+  "diffusion-quality": mountQuality,
+  "diffusion-cost": mountCost,
   scaling: mountScaling,
   family: mountFamily,
   header: mountHeader,

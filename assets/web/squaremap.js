@@ -32,7 +32,7 @@ export class SquareMap extends MatrixMap {
     const image = new ImageData(cells, cells);
     const words = new Uint32Array(image.data.buffer);
     for (let t = meta.rows[0]; t < meta.rows[1]; t++) {
-      for (let s = 0; s < (meta.causal ? t + 1 : this.n); s++) words[t * cells + s] = table[shade(this.at(t, s), meta.range, meta.kind === "signed", scale)];
+      for (let s = 0; s < (meta.causal ? t + 1 : meta.rows[1]); s++) words[t * cells + s] = table[shade(this.at(t, s), meta.range, meta.kind === "signed", scale)];
     }
     const small = document.createElement("canvas");
     small.width = small.height = cells;

@@ -9,15 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from playground import diffusion
+from playground import diffusion, quality, wholecost
 from playground.request import CANVAS, DENOISERS, HOTTEST, SAMPLERS, SEED_LIMIT, STRONGEST, Request
 from playground.ui.components import call
 from playground.ui.components import view as client_view
 from playground.ui.controls import Page, buttons, segmented
 from playground.ui.files import BlobStore
+from playground.ui.streams import Produce, Runs, read_controls, session_of, stopper, stream
+from playground.views import denoising
 from playground.views import diffusion as view
 
 PAGE = "diffusion"
+MEASURED = ("diffusion-quality", "diffusion-cost")  # what is measured below a run, when somebody asks for it
 TEXT = "optional, for instance  once there was a _ girl named mia .   _ or what follows is filled in"
 
 
@@ -62,8 +65,13 @@ def build(web: Path) -> Page:
     sampler.input(None, [denoiser, sampler], denoiser, js=call(web, "denoiserFor", values=True), **quiet)
     sampler.change(None, sampler, None, js=call(web, "samplerChosen", values=True), **quiet)
     picture = client_view(PAGE, web, elem_id="view-diffusion")
+    more = {}
+    for name in MEASURED:
+        with gr.Row(elem_classes="shell-unseen"):
+            more[name] = gr.Button("Measure", elem_id=f"run-{name}")
+            more[f"stop-{name}"] = gr.Button("Stop", elem_id=f"stop-{name}")
     entered = tuple(control.submit for control in (text, steps, length, temperature, guidance, block, seed))
-    return Page(PAGE, controls, run_button, stop, copy, picture, also_run=entered)
+    return Page(PAGE, controls, run_button, stop, copy, picture, also_run=entered, more=more)
 
 
 def _number(label: str, value: float, least: float, most: float, name: str, step: float = 1) -> gr.Number:
@@ -93,3 +101,47 @@ def produce(blobs: BlobStore) -> Callable[[Request, Callable[[], bool]], Iterato
             yield payload
 
     return payloads
+
+
+def wire_measured(page: Page, runs: Runs, web: Path) -> None:
+    """The sections below the run: each with a view of its own, a button in it, and a run that can be stopped."""
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    made: dict[str, Produce] = {MEASURED[0]: _quality, MEASURED[1]: _cost}
+    for name, produced in made.items():
+        picture = client_view(name, web, elem_id=f"view-{name}")
+        begun = page.more[name].click(
+            _measuring(name, produced, runs),
+            inputs_kwargs=page.controls,
+            outputs=picture,
+            js=call(web, "start", name, values=True),
+            preprocess=False,
+            show_progress="hidden",
+            concurrency_limit=8,
+            api_visibility="private",
+        )
+        begun.success(None, js=call(web, "ended", name), **quiet)
+        begun.failure(None, js=call(web, "ended", name), **quiet)
+        asked = page.more[f"stop-{name}"].click(stopper(name, runs), js=call(web, "stopping", name), **quiet)
+        asked.then(None, js=call(web, "ended", name), cancels=[begun], **quiet)
+
+
+def _measuring(name: str, produced: Produce, runs: Runs) -> Callable[..., Iterator[dict[str, Any]]]:
+    def act(request: gr.Request, **values: Any) -> Iterator[dict[str, Any]]:
+        wanted, session = read_controls(PAGE, values), session_of(request)
+        run = runs.begin(session, name)
+        try:
+            yield from stream(produced, wanted, run)
+        finally:
+            runs.end(session, name, run)
+
+    return act
+
+
+def _quality(request: Request, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    for snapshot in quality.run(request, stopped):
+        yield denoising.quality(snapshot)
+
+
+def _cost(request: Request, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    for snapshot in wholecost.run(request, stopped):
+        yield denoising.cost(snapshot)

@@ -68,6 +68,7 @@ def build(served: Served) -> gr.Blocks:
             train = train_page.build(served.web)
         with gr.Column(elem_id="page-diffusion", elem_classes="shell-page"):
             diffusion = diffusion_page.build(served.web)
+            diffusion_page.wire_measured(diffusion, runs, served.web)
         with gr.Column(elem_id="page-scaling", elem_classes="shell-page"):
             scaling = scaling_page.build(served.web, gpu=gpu)
         with gr.Column(elem_id="page-family", elem_classes="shell-page"):
