@@ -6,7 +6,7 @@ import { css, hatch, lut } from "./colors.js";
 import { el, setText, sizeCanvas } from "./dom.js";
 import { fixed, quoted } from "./format.js";
 
-const [CELL, TALLEST, LEAST] = [14, 448, 5];
+const [CELL, WIDE_CELL, WIDE, TALLEST, LEAST] = [14, 18, 700, 448, 5];
 
 export class CommitMap {
   constructor(ctx, index) {
@@ -39,8 +39,9 @@ export class CommitMap {
   paint(side, step, colors, room) {
     const dpr = devicePixelRatio || 1;
     const [n, steps] = [side.n, this.ctx.last];
-    const wide = Math.max(1, Math.floor(Math.min(CELL, room / (n - 1)) * dpr));
-    const tall = Math.max(1, Math.round(Math.max(LEAST, Math.min(CELL, TALLEST / steps)) * dpr));
+    const cell = room > WIDE ? WIDE_CELL : CELL;
+    const wide = Math.max(1, Math.floor(Math.min(cell, room / (n - 1)) * dpr));
+    const tall = Math.max(1, Math.round(Math.max(LEAST, Math.min(cell, TALLEST / steps)) * dpr));
     Object.assign(this, { side, step, n, steps, colors, grid: { wide, tall, dpr } });
     const pen = sizeCanvas(this.canvas, wide * (n - 1), tall * steps, dpr);
     pen.fillStyle = colors.page;

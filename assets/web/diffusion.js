@@ -17,7 +17,7 @@ import { PlacePanel } from "./placepanel.js";
 import { TokenCanvas } from "./tokencanvas.js";
 import { historyActions } from "./traintools.js";
 
-const [GAP, WIDEST, NARROW] = [40, 640, 720];
+const [GAP, NARROW] = [40, 720];
 
 class DiffusionPage {
   constructor(root) {
@@ -158,7 +158,7 @@ class DiffusionPage {
     if (!this.built || !this.root.clientWidth) return;
     const phone = this.root.clientWidth < NARROW;
     const room = this.root.clientWidth - 2 * (phone ? 16 : 32);
-    const col = phone ? room : Math.min(WIDEST, Math.floor((room - GAP) / 2));
+    const col = phone ? room : Math.floor((room - GAP) / 2);
     const key = `${room} ${col}`;
     if (key === this.placed) return;
     this.placed = key;

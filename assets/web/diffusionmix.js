@@ -11,7 +11,7 @@ import { badge, KINDS } from "./mixing.js";
 import { SquareMap } from "./squaremap.js";
 import { Stepper } from "./switches.js";
 
-const LARGEST = 448;
+const [LARGEST, WIDE_LARGEST, WIDE] = [448, 576, 700];
 
 // Bytes as numbers: 128 is zero, finer near it.
 const ROOTS = Float32Array.from({ length: 256 }, (_, byte) => Math.sign(byte - 128) * ((byte - 128) / 127) ** 2);
@@ -45,7 +45,7 @@ export class MixCell {
     this.name.replaceChildren(columnName(side.writer));
     const maps = side.maps(step);
     if (!maps) return this.none();
-    const shape = grid(side.n, Math.min(LARGEST, room)); // one size of a cell for both columns
+    const shape = grid(side.n, Math.min(room > WIDE ? WIDE_LARGEST : LARGEST, room)); // one size of a cell for both columns
     if (this.map.grid?.n !== shape.n || this.map.grid.width !== shape.width) this.map.resize(shape);
     this.node.style.setProperty("--ba-map", `${shape.size}px`);
     const [layer, head] = this.place;
