@@ -6,6 +6,9 @@ from typing import Any
 
 from models.traits import DECAYS, FLAGS
 from playground.request import (
+    BLOCKWISE,
+    CANVAS,
+    DENOISERS,
     DEPTHS,
     FIELDS,
     HOTTEST,
@@ -18,9 +21,11 @@ from playground.request import (
     PAGES,
     RATES,
     ROUNDS,
+    SAMPLERS,
     SCENARIOS,
     SEED_LIMIT,
     STEPS,
+    STRONGEST,
     TASKS,
     TEXT_LIMIT,
     TOP_K_LIMIT,
@@ -30,6 +35,8 @@ from playground.request import (
     RequestError,
     between,
     check_architectures,
+    default_of,
+    lengths_of,
     one_of,
     within,
 )
@@ -57,11 +64,31 @@ def read(query: Mapping[str, Any], *, gpu: bool = False) -> tuple[Request, list[
     if chosen.get("longest", 0) > LONGEST[-1] and not gpu:
         chosen["longest"] = LONGEST[-1]
         problems.append(f"Sequences above {LONGEST[-1]} tokens need a GPU; this machine measures up to there.")
-    if chosen.get("length", LENGTHS[0]) not in LENGTHS:
+    if page == "diffusion":
+        problems += _agreed(chosen)
+    elif chosen.get("length", LENGTHS[0]) not in LENGTHS:
         asked = chosen["length"]
         chosen["length"] = min(LENGTHS, key=lambda offered: abs(offered - asked))
         problems.append(f"Length {asked} is not offered; showing {chosen['length']} tokens.")
     return Request(page=page, **chosen), problems
+
+
+def _agreed(chosen: dict[str, Any]) -> list[str]:
+    """Make the choices of a Diffusion link go together; one sentence for each that had to give way."""
+    problems = []
+    length = chosen.get("length", default_of("diffusion", "length"))
+    if chosen.get("steps", 1) > length:
+        problems.append(f"A canvas of {length} places takes {length} steps at most; showing that.")
+        chosen["steps"] = length
+    blockwise = chosen.get("denoiser") == BLOCKWISE
+    if blockwise != (chosen.get("sampler", "block" if blockwise else "") == "block"):
+        problems.append(f"The link's sampler does not go with {DENOISERS[chosen.get('denoiser', 'llada')]}.")
+        chosen.pop("sampler", None)
+    if blockwise:
+        chosen["sampler"] = "block"
+        if chosen.pop("guidance", 0):
+            problems.append("There is no guidance in block diffusion; the link's is left out.")
+    return problems
 
 
 def _text(value: Any) -> str:
@@ -127,11 +154,31 @@ def _whole(what: str, least: int, most: int) -> Callable[[str, str], int]:
     return read
 
 
-def _read_temperature(raw: str, _page: str) -> float:
-    number = float(raw) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{0,20})?(e-[0-9]{1,3})?", raw) else None
-    between("temperature", number, 0, HOTTEST)
-    assert number is not None
-    return number
+def _number(what: str, least: float, most: float) -> Callable[[str, str], float]:
+    def read(raw: str, _page: str) -> float:
+        number = float(raw) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{0,20})?(e-[0-9]{1,3})?", raw) else None
+        between(what, number, least, most)
+        assert number is not None
+        return number
+
+    return read
+
+
+def _read_length(raw: str, page: str) -> int:
+    return _whole("sequence length", *lengths_of(page))(raw, page)
+
+
+def _read_steps(raw: str, page: str) -> int:
+    read = _whole("number of steps", 1, CANVAS[1]) if page == "diffusion" else _choice("number of steps", STEPS)
+    return read(raw, page)
+
+
+def _named(what: str, offered: Mapping[str, str]) -> Callable[[str, str], str]:
+    def read(raw: str, _page: str) -> str:
+        one_of(what, raw, offered)
+        return raw
+
+    return read
 
 
 def _choice(what: str, offered: tuple[int, ...]) -> Callable[[str, str], int]:
@@ -148,8 +195,8 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "architectures": _read_architectures,
     "scenario": _read_scenario,
     "text": _read_text,
-    "length": _whole("sequence length", LENGTHS[0], LENGTHS[-1]),
-    "temperature": _read_temperature,
+    "length": _read_length,
+    "temperature": _number("temperature", 0, HOTTEST),
     "top_k": _whole("top-k", 0, TOP_K_LIMIT),
     "seed": _whole("seed", 0, SEED_LIMIT),
     "layer": _whole("layer", 0, INDEX_LIMIT),
@@ -165,7 +212,11 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "depth": _choice("depth", DEPTHS),
     "control": _switch("control"),
     "rate": _read_rate,
-    "steps": _choice("number of steps", STEPS),
+    "steps": _read_steps,
+    "denoiser": _named("denoiser", DENOISERS),
+    "sampler": _named("sampler", SAMPLERS),
+    "guidance": _number("guidance", 0, STRONGEST),
+    "block": _whole("block", 1, CANVAS[1]),
     **{name: _switch(name) for name in FLAGS},
 }
 _SPOKEN = {

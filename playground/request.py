@@ -13,7 +13,14 @@ from urllib.parse import urlencode
 from models.traits import DECAYS, FLAGS, Decay
 
 PAGE_KEY = "tab"  # how a link names the page; `page` belongs to Gradio, which fails on names it does not know
-PAGES = {"compare": "Compare", "recall": "Recall", "train": "Train", "scaling": "Scaling", "family": "Family"}
+PAGES = {
+    "compare": "Compare",
+    "recall": "Recall",
+    "train": "Train",
+    "diffusion": "Diffusion",
+    "scaling": "Scaling",
+    "family": "Family",
+}
 SCENARIOS = {
     "phonebook": "Phone book",
     "induction": "Induction",
@@ -40,16 +47,36 @@ WIDTHS = (0, 32, 64, 96, 128)  # 0: the architecture's own
 DEPTHS = (0, 1, 2, 3, 4, 6, 8)
 RATES = (0.0003, 0.001, 0.003, 0.01)
 STEPS = (100, 300, 1000, 3000)
+DENOISERS = {"llada": "LLaDA", "llada-mamba": "LLaDA with Mamba-2", "bd3lm": "Block diffusion"}
+SAMPLERS = {
+    "confidence": "Confidence",
+    "random": "Random",
+    "ancestral": "Ancestral",
+    "semi": "Left to right",
+    "block": "Blocks",
+}
+BLOCKWISE = "bd3lm"  # the denoiser that has a sampler of its own, "block", and no other
+CANVAS = (16, 64)  # places of a text that is written by denoising
+STRONGEST = 4.0  # guidance
 HOW_MANY = {"compare": (2, 4), "recall": (1, 6), "train": (1, 2), "scaling": (1, 6)}
 DEFAULT_ARCHITECTURES = ("mha", "sliding-window", "mamba2", "qwen3-next")
-OWN_ARCHITECTURES = {  # pages with another default
-    "recall": ("mha", "gated-deltanet", "mamba2", "qwen3-next"),
-    "train": ("attention-only",),
+DEFAULTS: dict[str, Any] = {
+    "architectures": DEFAULT_ARCHITECTURES,
+    "task": "",
+    "length": 96,
+    "temperature": 0.5,
+    "steps": 300,
 }
-UNCHOSEN = ("",)  # architectures nobody chose: the page's default takes their place
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {  # pages with another default
+    "recall": {"architectures": ("mha", "gated-deltanet", "mamba2", "qwen3-next")},
+    "train": {"architectures": ("attention-only",)},
+    "diffusion": {"length": 48, "temperature": 0.7, "steps": 16},
+}
+UNCHOSEN: Any = ("",)  # what nobody chose: the page's default takes its place
 CORPUS_LIMIT = 1_000_000  # characters; how many bytes is checked when the text is read
 TEXT_LIMIT = 4000
 SEED_LIMIT = 2**31 - 1
+STANDING_LIMIT = 1200  # characters of a canvas, word by word
 HOTTEST = 2.0  # temperature of a story's draws
 TOP_K_LIMIT = 500
 INDEX_LIMIT = 512  # layers, heads and token positions in a link stay below this
@@ -63,10 +90,14 @@ FIELDS = {
     ),
     "recall": ("architectures", "task", "load", "seed"),
     "train": ("architectures", "task", "width", "depth", "control", "rate", "steps", "seed", "corpus"),
+    "diffusion": (
+        *("denoiser", "sampler", "steps", "length", "text", "temperature", "guidance", "block", "seed"),
+        *("standing", "since"),
+    ),
     "scaling": ("architectures", "longest", "rounds"),
     "family": ("decay", *FLAGS, "layer", "seed"),
 }
-UNLINKED = ("corpus",)  # too long for a link
+UNLINKED = ("corpus", "standing", "since")  # too long for a link, or of one moment of a run
 
 
 class RequestError(ValueError):
@@ -81,14 +112,15 @@ class Request:
     `load` is what a text makes one keep in mind (pairs of a phone book), 0 the most that was trained all along.
     Temperature 0 takes the most probable word, top_k 0 leaves the draw to all words; only stories are drawn.
     Width and depth 0 are the architecture's own; `control` puts a one-layer model beside a single one that is trained.
+    `standing` is a canvas to go on from, as it stood after step `since` (see `playground.given`).
     """
 
     page: str = "compare"
     architectures: tuple[str, ...] = UNCHOSEN
     scenario: str = "phonebook"
     text: str = ""
-    length: int = 96
-    temperature: float = 0.5
+    length: int = UNCHOSEN
+    temperature: float = UNCHOSEN
     top_k: int = 0
     seed: int = 0
     layer: int = 0
@@ -109,15 +141,20 @@ class Request:
     depth: int = 0
     control: bool = True
     rate: float = 0.003
-    steps: int = 300
+    steps: int = UNCHOSEN
     corpus: str = ""
+    denoiser: str = "llada"
+    sampler: str = "confidence"
+    guidance: float = 0
+    block: int = 8
+    standing: str = ""
+    since: int = 0
 
     def __post_init__(self) -> None:
         one_of("page", self.page, PAGES)
-        if self.architectures == UNCHOSEN:
-            object.__setattr__(self, "architectures", default_of(self.page, "architectures"))
-        if not self.task:
-            object.__setattr__(self, "task", default_of(self.page, "task"))
+        for name in DEFAULTS:
+            if getattr(self, name) in (UNCHOSEN, ""):
+                object.__setattr__(self, name, default_of(self.page, name))
         within("load", self.load, 0, LOAD_LIMIT)
         if self.page in HOW_MANY:
             check_architectures(self.page, self.architectures)
@@ -126,7 +163,7 @@ class Request:
             raise RequestError("The text has to be words.")
         if len(self.text) > TEXT_LIMIT:
             raise RequestError(f"The text may have {TEXT_LIMIT} characters at most; this one has {len(self.text)}.")
-        within("sequence length", self.length, LENGTHS[0], LENGTHS[-1])
+        within("sequence length", self.length, *lengths_of(self.page))
         between("temperature", self.temperature, 0, HOTTEST)
         within("top-k", self.top_k, 0, TOP_K_LIMIT)
         within("seed", self.seed, 0, SEED_LIMIT)
@@ -143,7 +180,10 @@ class Request:
         one_of("width", self.width, WIDTHS)
         one_of("depth", self.depth, DEPTHS)
         one_of("learning rate", self.rate, RATES)
-        one_of("number of steps", self.steps, STEPS)
+        if self.page == "diffusion":
+            self._check_denoising()
+        else:
+            one_of("number of steps", self.steps, STEPS)
         if not isinstance(self.corpus, str):
             raise RequestError("The text to learn from has to be text.")
         if len(self.corpus) > CORPUS_LIMIT:
@@ -151,6 +191,23 @@ class Request:
         for name in (*FLAGS, "control"):
             if not isinstance(getattr(self, name), bool):
                 raise RequestError(f"The switch {name} is on or off.")
+
+    def _check_denoising(self) -> None:
+        within("number of steps", self.steps, 1, self.length)
+        one_of("denoiser", self.denoiser, DENOISERS)
+        one_of("sampler", self.sampler, SAMPLERS)
+        between("guidance", self.guidance, 0, STRONGEST)
+        within("block", self.block, 1, CANVAS[1])
+        within("step to go on from", self.since, 0, CANVAS[1])
+        if not isinstance(self.standing, str) or len(self.standing) > STANDING_LIMIT:
+            raise RequestError(f"The canvas to go on from has {STANDING_LIMIT} characters at most.")
+        if (self.sampler == "block") != (self.denoiser == BLOCKWISE):
+            raise RequestError(
+                f"{DENOISERS[BLOCKWISE]}, and nothing else, is sampled with {SAMPLERS['block']}: "
+                "choose both of them or neither."
+            )
+        if self.guidance and self.denoiser == BLOCKWISE:
+            raise RequestError("There is no guidance in block diffusion: its cache is made with the given words.")
 
     @classmethod
     def from_query(cls, query: Mapping[str, Any], *, gpu: bool = False) -> "tuple[Request, list[str]]":
@@ -173,11 +230,16 @@ class Request:
 
 def default_of(page: str, name: str) -> Any:
     """The value of a field that nobody chose."""
-    if name == "architectures":
-        return OWN_ARCHITECTURES.get(page, DEFAULT_ARCHITECTURES)
     if name == "task":
         return next(iter(TASKS.get(page, {})), "")
+    if name in DEFAULTS:
+        return OWN_DEFAULTS.get(page, {}).get(name, DEFAULTS[name])
     return Request.__dataclass_fields__[name].default
+
+
+def lengths_of(page: str) -> tuple[int, int]:
+    """The shortest and the longest text of a page."""
+    return CANVAS if page == "diffusion" else (LENGTHS[0], LENGTHS[-1])
 
 
 def _spelt(value: Any) -> str:

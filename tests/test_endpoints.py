@@ -89,6 +89,44 @@ def test_bad_training_is_refused_with_a_sentence(client: Client, wrong: dict[str
         client.predict(**wrong, api_name="/train")
 
 
+def test_diffusion_returns_its_payload(client: Client) -> None:
+    payload = client.predict(length=20, steps=5, seed=3, text="once there was a _ girl", api_name="/diffusion")
+    assert payload["status"] == "done" and payload["n"] == 20 and payload["given"] == [1, 2, 3, 4, 6]
+    assert payload["query"] == ("tab=diffusion&text=once+there+was+a+_+girl&length=20&seed=3&steps=5")
+    assert payload["base"].startswith("gradio_api/file=")
+    assert payload["denoiser"]["passes"] == [1, 2, 3, 4, 5] and payload["twin"]["allowed"] == 5
+    words = payload["text"].split()
+    assert words[:4] == "once there was a".split() and words[5] == "girl" and "<mask>" not in words
+
+
+def test_diffusion_goes_on_from_a_canvas(client: Client) -> None:
+    standing = "once there was a +shy girl _ mia . _ _ _ _ _ _"
+    payload = client.predict(length=16, steps=8, standing=standing, since=3, api_name="/diffusion")
+    assert payload["status"] == "done" and payload["branch"] == {"since": 3} and payload["twin"] is None
+    assert payload["given"] == [5] and payload["text"].startswith("once there was a shy girl ")
+    assert payload["query"] == "tab=diffusion&length=16&steps=8"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"steps": 49}, "number of steps is a whole number from 1 to 48"),
+        ({"steps": 0}, "number of steps is a whole number from 1 to 48"),
+        ({"length": 80}, "sequence length is a whole number from 16 to 64"),
+        ({"sampler": "block"}, "choose both of them or neither"),
+        ({"temperature": "warm"}, "temperature is a number"),
+        ({"text": "once there was a girll"}, "Near: girl"),
+        ({"text": "once " * 48}, "has 48 words and gaps, but a canvas of 48 places holds 47"),
+        ({"length": 16, "steps": 8, "text": "once " * 15}, "Every place is given"),
+        ({"standing": "once _"}, "names 47 words, not 2"),
+        ({"standing": "<script> " * 47}, "cannot stand on a canvas"),
+    ],
+)
+def test_bad_diffusion_is_refused_with_a_sentence(client: Client, wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**wrong, api_name="/diffusion")
+
+
 def test_family_names_what_its_switches_spell(client: Client) -> None:
     payload = client.predict(decay="scalar", seed=2, api_name="/family")
     assert payload["status"] == "done" and payload["spelling"]["name"] == "Gated DeltaNet"

@@ -54,5 +54,5 @@ function cached(url, decode) {
 // heads × n(n+1)/2 values, lower triangle row by row.
 export const loadMap = (url) => cached(url, decodeHalf);
 
-// n × heads × rows × cols bytes, 128 is zero.
+// Bytes as they come; of a state n × heads × rows × cols, 128 is zero.
 export const loadState = (url) => cached(url, (buffer) => new Uint8Array(buffer));

@@ -7,7 +7,7 @@ export const view = { layer: -1, head: -1, t: 0, s: 0, pinned: false, scale: "sq
 export const home = { t: 0, s: 0 };
 // Layer or head AUTO: in each column the one that reads the answers most.
 export const AUTO = -1;
-export const limits = { n: 1, layers: 1, heads: 1, questions: [] };
+export const limits = { n: 1, layers: 1, heads: 1, questions: [], square: false }; // square: a row may read any column
 
 let start = { t: 0, s: 0 };
 let begun = false;
@@ -16,6 +16,8 @@ let wanted = 0; // the column asked for, kept while t passes below it
 export const emit = (name, detail = {}) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, Math.round(Number(value) || 0)));
+
+const reach = (row, column) => (limits.square ? column : Math.min(column, row));
 
 export const questionAt = (t) => limits.questions.find((question) => question.t === t);
 
@@ -35,7 +37,7 @@ export function setView(patch, source = "") {
     next.t = clamp(next.t ?? home.t, 0, limits.n - 1);
     if ("s" in patch) wanted = clamp(patch.s, 0, limits.n - 1);
     else wanted = questionAt(next.t)?.s ?? wanted;
-    next.s = Math.min(wanted, next.t);
+    next.s = reach(next.t, wanted);
     Object.assign(home, { t: next.t, s: next.s });
   }
   apply(next, source, true);
@@ -43,7 +45,7 @@ export function setView(patch, source = "") {
 
 export function hover(t, s, source = "hover") {
   const row = clamp(t, 0, limits.n - 1);
-  apply({ t: row, s: Math.min(clamp(s, 0, limits.n - 1), row) }, source, false);
+  apply({ t: row, s: reach(row, clamp(s, 0, limits.n - 1)) }, source, false);
 }
 
 export const leave = () => apply({ t: home.t, s: home.s }, "leave", false);
@@ -79,7 +81,7 @@ export function begin(sizes, opening, page = "compare") {
     begin(sizes, opening, page);
     return enter(now);
   }
-  Object.assign(limits, sizes);
+  Object.assign(limits, { square: false }, sizes);
   start = { t: clamp(opening.t, 0, limits.n - 1), s: clamp(opening.s, 0, limits.n - 1) };
   const { layer = AUTO, head = AUTO, pinned = false } = opening;
   const scale = begun ? view.scale : (opening.scale ?? view.scale); // a person's choice outlives the run

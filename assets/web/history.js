@@ -1,12 +1,13 @@
-// The history of a training run: one track over its snapshots, one play button, one readout; it drives every picture.
+// The history of a run: one track over its steps, one play button, one readout; it drives every picture.
 
 import { el, icon, reducedMotion, setText } from "./dom.js";
 
-const PER_SECOND = 8;
+const PER_SECOND = 8; // steps while it plays, unless a page wants them slower
 
 export class History {
-  constructor(choose) {
+  constructor(choose, label = "Training step") {
     this.choose = choose; // (step, by hand) => …
+    this.perSecond = PER_SECOND;
     this.steps = [];
     this.at = 0;
     this.timer = null;
@@ -14,7 +15,7 @@ export class History {
     this.ticks = el("div", { class: "ba-ticks", aria: { hidden: "true" } });
     this.track = el(
       "div",
-      { class: "ba-track", role: "slider", tabindex: "0", aria: { label: "Training step", valuemin: "0", orientation: "horizontal" } },
+      { class: "ba-track", role: "slider", tabindex: "0", aria: { label, valuemin: "0", orientation: "horizontal" } },
       el("i", { class: "ba-rail" }),
       this.ticks,
       el("i", { class: "ba-past" }),
@@ -72,7 +73,7 @@ export class History {
       const next = this.steps[this.steps.indexOf(this.at) + 1];
       if (next === undefined) this.stop();
       else this.choose(next);
-    }, 1000 / PER_SECOND);
+    }, 1000 / this.perSecond);
     return this.face();
   }
 

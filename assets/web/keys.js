@@ -6,7 +6,7 @@ import { el } from "./dom.js";
 
 const STORE = "ba-letter-keys";
 const LIST = [
-  ["← →  or  , .", "step one token"],
+  ["← →  or  , .", "one token, or one step of a run"],
   ["Shift with ← →", "next question"],
   ["Space", "play or pause"],
   ["↑ ↓", "layer"],
@@ -17,6 +17,7 @@ const LIST = [
   ["P", "present"],
   ["?", "this list"],
   ["arrows in a map", "move the crosshair"],
+  ["Delete in a text", "mask the word again (Diffusion)"],
 ];
 const STEPS = {
   ArrowLeft: "previous",

@@ -1,5 +1,7 @@
 // Entry point. Gradio's components mount their views through here, and its events call the shell's functions.
 import { mountCompare } from "./compare.js";
+import { mountDiffusion } from "./diffusion.js";
+import { mountCost, mountQuality } from "./diffusionmeasure.js";
 import { mountFamily } from "./family.js";
 import { mountRecall } from "./recall.js";
 import { mountHeader, follow } from "./shell.js";
@@ -8,6 +10,7 @@ import { mountTrain } from "./train.js";
 
 export { start, ended, stopping, changed, chosenElsewhere, copyLink, nextDraw, opened, runAgain, runChosen } from "./shell.js";
 export { swapText } from "./texts.js";
+export { denoiserFor, samplerChosen, samplerFor } from "./diffusionshell.js";
 export { pausing, taskChosen } from "./trainshell.js";
 export { fitted } from "./gradio.js";
 
@@ -15,6 +18,9 @@ const VIEWS = {
   compare: mountCompare,
   recall: mountRecall,
   train: mountTrain,
+  diffusion: mountDiffusion,
+  "diffusion-quality": mountQuality,
+  "diffusion-cost": mountCost,
   scaling: mountScaling,
   family: mountFamily,
   header: mountHeader,

@@ -9,8 +9,8 @@ import { firstTheme, setTheme, toggleTheme } from "./theme.js";
 
 const TAKES_LOOKS = "compare"; // the page whose link carries layer, head, t and s
 const LOOKS = ["layer", "head", "t", "s"];
-const NAMES = ["compare", "recall", "train", "scaling", "family"];
-const RUNS_WHEN_OPENED = ["compare", "family"]; // cheap enough to run without being asked
+const NAMES = ["compare", "recall", "train", "diffusion", "scaling", "family"];
+const RUNS_WHEN_OPENED = ["compare", "diffusion", "family"]; // cheap enough to run without being asked
 const pages = {}; // page -> {handle, payload, running, warned, closeError}
 let config = { title: "", pages: {}, chips: {}, defaults: {}, fields: {}, example: "", device: "", problems: [] };
 let current = pageOfAddress();

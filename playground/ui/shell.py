@@ -21,7 +21,7 @@ from playground.kept import KeptRuns
 from playground.measure import default_device, describe_device, prepare
 from playground.request import FIELDS, PAGE_KEY, PAGES, SEED_LIMIT, Request
 from playground.run import warm
-from playground.ui import compare_page, family_page, recall_page, scaling_page, train_page
+from playground.ui import compare_page, diffusion_page, family_page, recall_page, scaling_page, train_page
 from playground.ui.components import call, view
 from playground.ui.controls import Page, chip_names, own_name, restored, wire, wire_quick
 from playground.ui.files import Served, url
@@ -66,6 +66,9 @@ def build(served: Served) -> gr.Blocks:
             recall = recall_page.build(served.web)
         with gr.Column(elem_id="page-train", elem_classes="shell-page"):
             train = train_page.build(served.web)
+        with gr.Column(elem_id="page-diffusion", elem_classes="shell-page"):
+            diffusion = diffusion_page.build(served.web)
+            diffusion_page.wire_measured(diffusion, runs, served.web)
         with gr.Column(elem_id="page-scaling", elem_classes="shell-page"):
             scaling = scaling_page.build(served.web, gpu=gpu)
         with gr.Column(elem_id="page-family", elem_classes="shell-page"):
@@ -74,11 +77,12 @@ def build(served: Served) -> gr.Blocks:
         wire(recall, recall_page.produce, runs, served.web)
         kept = KeptRuns()
         train_page.wire(train, kept, served.blobs, runs, served.web)
+        wire(diffusion, diffusion_page.produce(served.blobs), runs, served.web)
         wire(scaling, scaling_page.produce, runs, served.web)
         wire_quick(family, family_page.answer, served.web)
         _open_in_compare(compare, served.web)
         _open_trained(compare, header, kept, served.web)
-        pages = {"compare": compare, "recall": recall, "train": train, "scaling": scaling, "family": family}
+        pages = {page.name: page for page in (compare, recall, train, diffusion, scaling, family)}
         _open_links(app, header, pages, gpu, served.web)
     app.queue(max_size=QUEUE, default_concurrency_limit=8)
     return app
@@ -115,12 +119,13 @@ def _open_links(app: gr.Blocks, header: gr.HTML, pages: dict[str, Page], gpu: bo
 
     def restore(request: gr.Request) -> dict[Any, Any]:
         wanted, problems = Request.from_query(dict(request.query_params), gpu=gpu)
-        if wanted.page == "compare":
-            wanted, more = compare_page.runnable(wanted)
+        check = {"compare": compare_page.runnable, "diffusion": diffusion_page.runnable}.get(wanted.page)
+        if check:
+            wanted, more = check(wanted)
             problems += more
         page = pages[wanted.page]
         controls = restored(wanted, page)
-        if "text" in page.controls:
+        if page is pages["compare"]:
             controls[page.controls["text"]] = compare_page.describe_text(wanted.scenario, wanted.text)
         return {header: header_value(problems, wanted.architectures), **controls}
 

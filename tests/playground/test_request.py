@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from models.traits import DECAYS, FLAGS
 from models.zoo import ZOO
 from playground.request import (
+    BLOCKWISE,
+    CANVAS,
+    DENOISERS,
     DEPTHS,
     FIELDS,
     HOTTEST,
@@ -21,9 +24,11 @@ from playground.request import (
     PAGES,
     RATES,
     ROUNDS,
+    SAMPLERS,
     SCENARIOS,
     SEED_LIMIT,
     STEPS,
+    STRONGEST,
     TASKS,
     TEXT_LIMIT,
     TOP_K_LIMIT,
@@ -41,12 +46,33 @@ def read(query: str, **rest: bool) -> tuple[Request, list[str]]:
 
 
 @st.composite
+def denoisings(draw: st.DrawFn) -> Request:
+    denoiser = draw(st.sampled_from(list(DENOISERS)))
+    blockwise = denoiser == BLOCKWISE
+    length = draw(st.integers(*CANVAS))
+    return Request(
+        "diffusion",
+        denoiser=denoiser,
+        sampler="block" if blockwise else draw(st.sampled_from([name for name in SAMPLERS if name != "block"])),
+        length=length,
+        steps=draw(st.integers(1, length)),
+        text=draw(st.sampled_from(["", "once there was _ girl", "once _ <end>"])),
+        temperature=draw(st.floats(0, 2)),
+        guidance=0 if blockwise else draw(st.floats(0, STRONGEST)),
+        block=draw(st.integers(1, CANVAS[1])),
+        seed=draw(st.integers(0, SEED_LIMIT)),
+    )
+
+
+@st.composite
 def requests(draw: st.DrawFn) -> Request:
     page = draw(st.sampled_from(list(PAGES)))
     if page == "family":
         switches = {flag: draw(st.booleans()) for flag in FLAGS}
         where = {"layer": draw(st.integers(0, INDEX_LIMIT)), "seed": draw(st.integers(0, SEED_LIMIT))}
         return Request(page, decay=draw(st.sampled_from(DECAYS)), **switches, **where)
+    if page == "diffusion":
+        return draw(denoisings())
     least, most = HOW_MANY[page]
     chosen = draw(st.lists(st.sampled_from(list(ZOO)), min_size=least, max_size=most, unique=True))
     if page == "scaling":
@@ -84,6 +110,7 @@ def test_the_default_link_names_only_the_page() -> None:
     assert Request(page="family").to_query() == "tab=family"
     assert Request(page="train").to_query() == "tab=train"
     assert Request(page="recall").to_query() == "tab=recall"
+    assert Request(page="diffusion").to_query() == "tab=diffusion"
 
 
 def test_a_page_may_have_its_own_architectures() -> None:
@@ -174,6 +201,52 @@ def test_an_unknown_page_is_compare() -> None:
     request, problems = read("tab=paint")
     assert request.page == "compare" and "paint" in problems[0]
     assert read("page=scaling")[0].page == "scaling"
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "value", "word"),
+    [
+        ("steps=0", "steps", 16, "from 1 to 64"),
+        ("steps=65", "steps", 16, "from 1 to 64"),
+        ("length=20&steps=40", "steps", 20, "20 steps at most"),
+        ("length=15", "length", 48, "from 16 to 64"),
+        ("length=65", "length", 48, "from 16 to 64"),
+        ("denoiser=gpt", "denoiser", "llada", "denoiser"),
+        ("sampler=block", "sampler", "confidence", "does not go with LLaDA"),
+        ("denoiser=bd3lm&sampler=random", "sampler", "block", "does not go with Block"),
+        ("denoiser=bd3lm&guidance=1", "guidance", 0, "no guidance"),
+        ("guidance=9", "guidance", 0, "guidance"),
+        ("block=0", "block", 8, "block"),
+    ],
+)
+def test_a_wrong_diffusion_link_gives_what_can_be_run(query: str, field: str, value: object, word: str) -> None:
+    request, problems = read(f"tab=diffusion&{query}&seed=4")
+    assert getattr(request, field) == value and request.seed == 4
+    assert len(problems) == 1 and word in problems[0]
+
+
+def test_a_denoiser_chosen_alone_brings_its_sampler() -> None:
+    assert read("tab=diffusion&denoiser=bd3lm") == (Request("diffusion", denoiser="bd3lm", sampler="block"), [])
+    assert read("tab=diffusion&standing=x&since=3") == (Request("diffusion"), [])  # links carry no branches
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"steps": 0}, "number of steps is a whole number from 1 to 48"),
+        ({"steps": 49}, "number of steps is a whole number from 1 to 48"),
+        ({"length": 65}, "sequence length is a whole number from 16 to 64"),
+        ({"denoiser": "mha"}, "denoiser is one of"),
+        ({"sampler": "greedy"}, "sampler is one of"),
+        ({"denoiser": "bd3lm"}, "choose both of them or neither"),
+        ({"denoiser": "bd3lm", "sampler": "block", "guidance": 1.0}, "no guidance in block diffusion"),
+        ({"standing": "a" * 1201}, "1200 characters"),
+        ({"since": -1}, "step to go on from"),
+    ],
+)
+def test_a_wrong_denoising_is_refused(wrong: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RequestError, match=sentence):
+        Request("diffusion", **wrong)  # type: ignore[arg-type]
 
 
 def test_lengths_between_the_offered_ones_go_to_the_nearest() -> None:
