@@ -17,12 +17,12 @@ from torch import Generator, nn
 from models.architecture import Architecture
 from models.backbone import Backbone
 from models.curriculum import Recipe
+from models.losses import loss_of
 from models.optimisation import optimizers
 from models.processes.autoregressive import generate
 from models.tasks.batches import IGNORE, Batch
 from models.tasks.live import LiveTask
 from models.tasks.tokenizer import MASK, PAD
-from models.training import loss_of
 from models.zoo import construct
 
 WARMUP = 30

@@ -22,10 +22,11 @@ from torch import Generator, Tensor
 from models import checkpoints, denoising
 from models.backbone import Backbone
 from models.curriculum import Curriculum, Recipe
+from models.losses import loss_of
 from models.progress import Progress, duration
 from models.storyreport import report
 from models.tasks.batches import BOUND, Batch, canvas
-from models.training import Run, facts_of, finish, forecast, loss_of, needs, trained
+from models.training import Run, facts_of, finish, forecast, needs, trained
 from models.zoo import DIFFUSION, build, entry
 
 

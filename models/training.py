@@ -24,19 +24,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from models import checkpoints
 from models.backbone import Backbone, parameters
 from models.curriculum import Curriculum, Recipe
 from models.evaluation import report
-from models.ffn import MixtureOfExperts, balance_loss
+from models.losses import loss_of
 from models.mixers.sparse import SparseAttention
 from models.optimisation import learning_rate, optimizers
 from models.progress import Progress, duration, positive
 from models.provenance import commit, machine
-from models.tape import Tape
 from models.tasks import batches
 from models.tasks.prompts import LONGEST
 from models.zoo import ZOO, build, entry
@@ -70,43 +68,6 @@ def recipe(id: str, **overrides: Any) -> Recipe:
 
 
 KEPT = 200  # steps after which what a restart needs is written
-
-
-def forgetful(model: Backbone, tokens: Tensor, cut: int, tape: Tape | None = None) -> Tensor:
-    """Logits [B,T,vocab] of tokens [B,T] when all layers but attention forget what they read before token `cut`."""
-    first, kept = model(tokens[:, :cut])
-    fresh = model.init_state(len(tokens))
-    attends = [block.mixer is not None and block.mixer.cached for block in model.layers]
-    states = tuple(old if one else new for one, old, new in zip(attends, kept, fresh, strict=True))
-    return torch.cat([first, model(tokens[:, cut:], states, tape)[0]], 1)
-
-
-def loss_of(
-    model: Backbone, batch: batches.Batch, recipe: Recipe, device: torch.device | str, cut: int = 0
-) -> tuple[Tensor, float]:
-    """(loss on the asked tokens plus the experts' balance loss, accuracy); moves the experts' biases.
-
-    `cut` > 0: only attention remembers what stands before that token (see `forgetful`).
-    """
-    routed = any(isinstance(module, MixtureOfExperts) for module in model.modules())
-    tape = Tape(frozenset({"router", "chosen"}), graph=True) if routed else None
-    tokens = batch.tokens.to(device)
-    logits = forgetful(model, tokens, cut, tape) if cut else model(tokens, tape=tape)[0]
-    targets = batch.targets.to(device)
-    asked = targets != batches.IGNORE
-    logits, targets = logits[asked], targets[asked]
-    if batch.weights is None:
-        loss = F.cross_entropy(logits, targets)
-    else:
-        weights = batch.weights.to(device)[asked]
-        loss = (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
-    for index, record in tape.layers.items() if tape is not None else ():
-        experts = model.layers[index].ffn
-        if experts.bias is None:
-            loss = loss + recipe.balance * balance_loss(record["router"], record["chosen"])
-        elif model.training:
-            experts.balance(record["chosen"])
-    return loss, (logits.argmax(-1) == targets).float().mean().item()
 
 
 class Run:

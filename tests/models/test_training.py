@@ -17,6 +17,7 @@ from models.evaluation import (
     told,
     without_attention,
 )
+from models.losses import forgetful
 from models.optimisation import learning_rate
 from models.tasks import batches
 from models.tasks.tokenizer import END, VOCABULARY
@@ -152,7 +153,7 @@ def test_only_attention_remembers_what_is_before_the_cut(id):
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(3.0)  # large enough that what is remembered shows
-        cut, whole = training.forgetful(model, tokens, 16), model(tokens)[0]
+        cut, whole = forgetful(model, tokens, 16), model(tokens)[0]
         alone = model(tokens[:, 16:])[0]
     assert torch.allclose(cut[:, :16], whole[:, :16])
     assert torch.allclose(cut[:, 16:], whole[:, 16:]) == (id == "mha")
