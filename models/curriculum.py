@@ -57,6 +57,7 @@ class Recipe:
     adamw: float = 1.0  # learning rate of AdamW, as a multiple of lr
     dense_first: bool = False  # sparse attention reads every token until all tasks begin
     forget: float = 0.0  # share of the phone books, once formed and until all tasks, whose pairs only attention knows
+    forget_first: bool = False  # they forget from the first few words on
     balance: float = 0.001
     seed: int = 0
 
@@ -131,7 +132,8 @@ class Curriculum:
 
     def forgets(self) -> bool:
         """Whether the layers beside attention forget the pairs of the phone book that comes now."""
-        return self.stage == "forming" and self.recipe.forget > 0 and self.random.random() < self.recipe.forget
+        early = self.stage == "forming" or self.recipe.forget_first and self.stage == "few words"
+        return early and self.recipe.forget > 0 and self.random.random() < self.recipe.forget
 
     def batches(self, generator: Generator, step: int) -> dict[str, Batch]:
         """The micro-batches of this step."""

@@ -40,6 +40,10 @@ from models.tasks.prompts import LONGEST
 from models.zoo import ZOO, build, entry
 
 
+# Kimi Delta layers are so quick that attention stays idle even so: they forget from the first words on, and learn slower.
+OVERRIDES: dict[str, dict[str, Any]] = {"kimi-linear": {"adamw": 1.0, "formed": 0.8, "forget_first": True}}
+
+
 def needs(model: Backbone) -> dict[str, Any]:
     """What a stack needs beside the common recipe, because of its kind.
 
@@ -63,8 +67,8 @@ def needs(model: Backbone) -> dict[str, Any]:
 
 
 def recipe(id: str, **overrides: Any) -> Recipe:
-    """The recipe of architecture `id`: the common one, and what its kind needs."""
-    return dataclasses.replace(Recipe(), **needs(build(id)) | overrides)
+    """The recipe of architecture `id`: the common one, what its kind needs, and what it needs alone."""
+    return dataclasses.replace(Recipe(), **needs(build(id)) | OVERRIDES.get(id, {}) | overrides)
 
 
 KEPT = 200  # steps after which what a restart needs is written

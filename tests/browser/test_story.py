@@ -37,7 +37,7 @@ def cell(page: Page, column: int) -> dict[str, object]:
 
 def test_a_story_is_written_judged_and_drawn(visitor: Visitor) -> None:
     page = visitor.open(STORY)
-    expect(page.get_by_label("First words")).to_have_value("once there was a shy girl")
+    expect(page.locator("#page-compare").get_by_label("First words")).to_have_value("once there was a shy girl")
     written = texts(page)
     assert len(written) == 2 and all(0 < len(words) <= 48 - GIVEN for words in written)
     for column in page.locator("#view-compare .ba-story").all():
@@ -96,7 +96,7 @@ def test_a_link_tells_the_same_story(visitor: Visitor) -> None:
     page.wait_for_url(re.compile("scenario=story"))
     again = visitor.open(page.url.removeprefix(visitor.server + "/"))
     assert texts(again) == texts(page)
-    expect(again.get_by_label("Temperature")).to_have_value("1")
+    expect(again.locator("#page-compare").get_by_label("Temperature")).to_have_value("1")
 
 
 def test_resample_draws_again_from_the_same_words(visitor: Visitor) -> None:
@@ -108,20 +108,20 @@ def test_resample_draws_again_from_the_same_words(visitor: Visitor) -> None:
     assert page.locator("#view-compare .ba-tokens .ba-token").all_inner_texts() == shared
     assert texts(page) != before
     expect(page.locator("#page-compare").get_by_label("Seed")).to_have_value("1")
-    expect(page.get_by_label("First words")).to_have_value(" ".join(shared))
+    expect(page.locator("#page-compare").get_by_label("First words")).to_have_value(" ".join(shared))
     page.wait_for_url(re.compile("seed=1"))
 
 
 def test_temperature_and_top_k_belong_to_stories_and_need_a_run(visitor: Visitor) -> None:
     page = visitor.open("?architectures=mha,linear&length=16")
     first = wait_for(page, "compare", "done")
-    expect(page.get_by_label("Temperature")).to_be_hidden()
+    expect(page.locator("#page-compare").get_by_label("Temperature")).to_be_hidden()
     page.get_by_label("Scenario").click()
     page.get_by_role("option", name="Story").click()
-    expect(page.get_by_label("Temperature")).to_be_visible()
+    expect(page.locator("#page-compare").get_by_label("Temperature")).to_be_visible()
     page.locator("#run-compare").click()
     second = wait_for(page, "compare", "done", not_key=first)
-    page.get_by_label("Temperature").fill("0")
+    page.locator("#page-compare").get_by_label("Temperature").fill("0")
     page.get_by_label("Top-k").fill("4")
     expect(page.get_by_text("The pictures still show the previous run")).to_be_visible()
     page.get_by_label("Top-k").press("Enter")
@@ -175,7 +175,7 @@ def test_a_phone_tells_a_story_without_scrolling_sideways(visitor: Visitor) -> N
 def test_a_wrong_beginning_is_named(visitor: Visitor) -> None:
     page = visitor.open(STORY)
     before = texts(page)
-    page.get_by_label("First words").fill("once there was a shy girll")
+    page.locator("#page-compare").get_by_label("First words").fill("once there was a shy girll")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert").filter(has_text="Near: girl")).to_be_visible()
     assert texts(page) == before

@@ -164,10 +164,11 @@ def test_hybrids_have_phone_books_that_only_attention_knows():
     shares = {id: training.recipe(id).forget for id in ("mha", "sliding-window", "mamba2", "minimax-m2")}
     assert set(shares.values()) == {0.0}
     assert {training.recipe(id).forget for id in ("qwen3-next", "kimi-linear", "jamba")} == {0.5}
-    run = training.Run("kimi-linear", training.recipe("kimi-linear", **SHORT), "cpu")
-    for stage, least, most in (("few words", 0, 0), ("forming", 60, 140), ("all", 0, 0)):
-        run.curriculum.stage = stage
-        assert least <= sum(run.curriculum.forgets() for _ in range(200)) <= most
+    for id, first in (("qwen3-next", (0, 0)), ("kimi-linear", (60, 140))):
+        run = training.Run(id, training.recipe(id, **SHORT), "cpu")
+        for stage, (least, most) in (("few words", first), ("forming", (60, 140)), ("all", (0, 0))):
+            run.curriculum.stage = stage
+            assert least <= sum(run.curriculum.forgets() for _ in range(200)) <= most
 
 
 def test_learning_rate_rises_holds_and_falls():
