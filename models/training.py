@@ -39,8 +39,7 @@ from models.tasks import batches
 from models.tasks.prompts import LONGEST
 from models.zoo import ZOO, build, entry
 
-
-# Kimi Delta layers are so quick that attention stays idle even so: they forget from the first words on, and learn slower.
+# Kimi Delta layers are so quick that attention stays idle even so: they forget from the first words on.
 OVERRIDES: dict[str, dict[str, Any]] = {"kimi-linear": {"adamw": 1.0, "formed": 0.8, "forget_first": True}}
 
 
