@@ -24,6 +24,7 @@ from models.tasks.batches import IGNORE, Batch
 from models.tasks.tokenizer import INDEX, MASK, PAD
 
 HIDDEN = INDEX[MASK]
+GENTLE = 0.5  # the most that is hidden in a gentle lesson
 LEAST = 1e-3  # ε: no text is left without a chance of hidden words
 
 
@@ -73,6 +74,16 @@ def block_noise(targets: Tensor, size: int, generator: Generator, clip: tuple[fl
     return Noise((torch.rand(targets.shape, generator=generator) < t) & (targets != IGNORE), 1 / t)
 
 
+def gentle_noise(targets: Tensor, generator: Generator) -> Noise:
+    """At most half of a text hidden, and every hidden word counts alike: a first lesson, no bound of a likelihood.
+
+    Enough stands to see that words agree, and no single hidden word outweighs all others, as 1/p lets it.
+    """
+    p = (GENTLE * strata(len(targets), generator))[:, None].expand(targets.shape)
+    hidden = (torch.rand(targets.shape, generator=generator) < p) & (targets != IGNORE)
+    return Noise(hidden, torch.full_like(p, 2 / GENTLE))
+
+
 def losses(model: nn.Module, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     """(cross-entropy of each word, whether the best guess is right), both [B,L]; 0 and True where nothing is hidden.
 
@@ -98,13 +109,17 @@ def loss_of(
     generator: Generator,
     device: torch.device | str = "cpu",
     clip: tuple[float, float] = (LEAST, 1.0),
+    gentle: bool = False,
 ) -> tuple[Tensor, float]:
     """(Σ_hidden w_i CE_i / p) / Σ w, over all places that can be hidden, and the accuracy on the hidden words.
 
-    With weights w of one the divisor is the number of places, B · L, as published.
+    With weights w of one the divisor is the number of places, B · L, as published. `gentle`: see `gentle_noise`.
     """
     size = block_size(model)
-    noise = block_noise(batch.targets, size, generator, clip) if size else whole_noise(batch.targets, generator)
+    if gentle:
+        noise = gentle_noise(batch.targets, generator)
+    else:
+        noise = block_noise(batch.targets, size, generator, clip) if size else whole_noise(batch.targets, generator)
     hidden, weight = (part.to(device) for part in noise)
     lost, right = losses(model, batch.tokens.to(device), hidden)
     open = (batch.targets != IGNORE).to(device)

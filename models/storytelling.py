@@ -23,7 +23,7 @@ from models import checkpoints, denoising
 from models.backbone import Backbone
 from models.curriculum import Curriculum, Recipe
 from models.losses import loss_of
-from models.progress import Progress, duration
+from models.progress import Progress, duration, positive
 from models.storyreport import report
 from models.tasks.batches import BOUND, Batch, canvas
 from models.training import Run, facts_of, finish, forecast, needs, trained
@@ -35,7 +35,7 @@ class StoryRecipe(Recipe):
     """What the checkpoint of a story model was trained with. Of the mixture's recipe it uses what is named here."""
 
     steps: int = 3000
-    lr: float = 3e-3
+    lr: float = 2e-3
     weight_decay: float = 0.1
     warmup: int = 60
     decay_share: float = 0.5
@@ -49,6 +49,7 @@ class StoryRecipe(Recipe):
     )  # weight of words that decide one another; for the twin, of those that earlier ones decide
     filler: float = 0.1  # weight of the places after a story's end
     clip: tuple[float, float] = (0.3, 1.0)  # share of a block that is hidden, from and to (block diffusion)
+    gentle: float = 0.4  # share of the steps, the first, in which little is hidden and all hidden words count alike
     average: float = 0.997  # of the running mean of the weights, a step; 0: the last weights are kept
     long_share: float = 0.0  # the mixture's longer texts
     late_tokens: dict[str, int] = field(default_factory=dict)
@@ -97,7 +98,8 @@ class StoryRun(Run):
     def loss(self, batch: Batch, cut: int) -> tuple[Tensor, float]:
         if self.process == "autoregressive":
             return loss_of(self.model, denoising.next_words(batch), self.recipe, self.device)
-        return denoising.loss_of(self.model, batch, self.noise, self.device, self.recipe.clip)
+        gentle = self.step < self.recipe.gentle * self.recipe.steps
+        return denoising.loss_of(self.model, batch, self.noise, self.device, self.recipe.clip, gentle)
 
     def advance(self) -> dict[str, Any]:
         told = super().advance()
@@ -157,10 +159,11 @@ def _last_loss(log: Path, lines: int = 20) -> float | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the tiny story models: denoisers and their twin.")
     parser.add_argument("ids", nargs="*", help=f"out of: {', '.join(DIFFUSION)}; none: all that --folder lacks")
-    parser.add_argument("--steps", type=int, default=StoryRecipe.steps)
+    parser.add_argument("--steps", type=positive, default=StoryRecipe.steps)
     parser.add_argument("--lr", type=float, default=StoryRecipe.lr)
     parser.add_argument("--linked", type=float, default=StoryRecipe.linked)
     parser.add_argument("--filler", type=float, default=StoryRecipe.filler)
+    parser.add_argument("--gentle", type=float, default=StoryRecipe.gentle)
     parser.add_argument("--average", type=float, default=StoryRecipe.average)
     parser.add_argument("--muon", type=float, help="rate of Muon, times --lr; 0: AdamW for all (else by kind)")
     parser.add_argument("--adamw", type=float, help="rate of AdamW, times --lr (else by kind)")
@@ -174,7 +177,7 @@ def main() -> None:
     if unknown := [id for id in options.ids if id not in DIFFUSION]:
         parser.error(f"no story model {', '.join(unknown)}; known: {', '.join(DIFFUSION)}")
     torch.set_num_threads(options.threads)
-    knobs = ("steps", "lr", "linked", "filler", "average", "seed")
+    knobs = ("steps", "lr", "linked", "filler", "gentle", "average", "seed")
     chosen = {name: getattr(options, name) for name in knobs}
     chosen |= {name: value for name in ("muon", "adamw") if (value := getattr(options, name)) is not None}
     chosen |= {"tokens": {"story": options.tokens}} if options.tokens else {}

@@ -18,6 +18,7 @@ from models.denoising import (
     bound,
     counted_noise,
     exact,
+    gentle_noise,
     loss_of,
     losses,
     next_words,
@@ -94,6 +95,15 @@ def test_noise_hides_as_often_as_it_says():
     assert 0.3 <= t.min() < 0.31 and 0.79 < t.max() <= 0.8 + 1e-6
     assert (hidden[:, 1:].float() - t[:, 1:]).mean().abs() < 4 * (0.25 / 44000) ** 0.5
     assert abs(t[:, 0].mean() - t[:, 10].mean()) < 0.02  # no block is noisier than another
+
+
+def test_a_gentle_lesson_hides_half_at_most_and_counts_alike():
+    targets = torch.full((400, 50), 5)
+    targets[:, 40:] = IGNORE
+    hidden, weight = gentle_noise(targets, generator())
+    share = hidden[:, :40].float().mean(1)
+    assert not hidden[:, 40:].any() and share.mean().item() == pytest.approx(0.25, abs=0.02)
+    assert share.max() < 0.8 and (weight == 4.0).all()
 
 
 @pytest.mark.parametrize("weighted", [False, True])
