@@ -268,7 +268,7 @@ function updateHeader(place, value) {
   place.querySelector(".shell-device").textContent = value.device;
   const tabs = place.querySelector("nav");
   if (!tabs.children.length) {
-    for (const [page, name] of Object.entries(value.pages)) tabs.append(tab(page, name));
+    for (const [page, name] of Object.entries(value.pages)) if (value.offered.includes(page) || page === current) tabs.append(tab(page, name));
     tabs.addEventListener("keydown", stepTabs);
   }
   showPage(current);

@@ -14,8 +14,9 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from models import checkpoints
 from models.tasks.corpus import LIMIT
-from models.zoo import SMALL, ZOO
+from models.zoo import DIFFUSION, SMALL, ZOO
 from playground import own
 from playground.kept import KeptRuns
 from playground.measure import default_device, describe_device, prepare
@@ -42,6 +43,7 @@ def header_value(problems: list[str] | None = None, ids: Sequence[str] = ()) -> 
     return {
         "title": TITLE,
         "pages": PAGES,
+        "offered": offered(),
         "device": describe_device(),
         "chips": {
             names[id]: {"id": id, "family": entry.family, "family_name": entry.family_name, "summary": entry.summary}
@@ -53,6 +55,13 @@ def header_value(problems: list[str] | None = None, ids: Sequence[str] = ()) -> 
         "last_seed": SEED_LIMIT,
         "problems": problems or [],
     }
+
+
+def offered() -> list[str]:
+    """The pages in the bar. One whose models are not trained yet is reached by its link alone, and says so."""
+    made = checkpoints.manifest()
+    denoises = any(entry.process != "autoregressive" and id in made for id, entry in DIFFUSION.items())
+    return [page for page in PAGES if page != "diffusion" or denoises]
 
 
 def build(served: Served) -> gr.Blocks:
