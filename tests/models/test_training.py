@@ -229,8 +229,8 @@ def test_shipped_checkpoints_do_what_the_manifest_says(id):
         assert facts["accuracy"]["recall"]["42"] >= 0.98
         # The deep and narrow stacks have learned grammar, but still mix up who is who.
         assert facts["accuracy"]["story"]["accepted"] >= (0.9 if ZOO[id].width == WIDTH else 0.7)
-    stories = told(model, count=64)
-    assert stories["accepted"] == pytest.approx(facts["accuracy"]["story"]["accepted"], abs=0.12)
+    stories = told(model, count=100)  # the first half of those that were judged then
+    assert stories["accepted"] == pytest.approx(facts["accuracy"]["story"]["accepted"], abs=0.15)
 
 
 @pytest.mark.parametrize("id", HYBRIDS)

@@ -36,7 +36,7 @@ ENTRIES = [
     ("rwkv5", WRITTEN_OUT, rwkv.eagle, FULL),
     ("rwkv5", "fla naive_recurrent_rwkv6", partial(rwkv.eagle, core=rwkv.fla_recurrent), 8e-6),
     ("rwkv6", WRITTEN_OUT, rwkv.finch, FULL),
-    ("rwkv6", "fla naive_recurrent_rwkv6", partial(rwkv.finch, core=rwkv.fla_recurrent), 3e-6),
+    ("rwkv6", "fla naive_recurrent_rwkv6", partial(rwkv.finch, core=rwkv.fla_recurrent), 4e-5),
     ("rwkv7", WRITTEN_OUT, rwkv.goose, FULL),
     ("rwkv7", "fla dplr_recurrence", partial(rwkv.goose, core=rwkv.fla_general), 1e-6),
     ("mlstm", WRITTEN_OUT, xlstm.mlstm, FULL),
