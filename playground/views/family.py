@@ -58,7 +58,9 @@ MONTHS = "January February March April May June July August September October No
 LOOK = "Each step to the right forgets more finely; the lower row erases before it writes. Newer ones do both."
 NOT_SHOWN = "Sizes, feature maps and training. Two architectures with the same switches may still differ in those."
 MORPH_CAPTION = "one trained layer, live switches"
-MORPH_LOOK = "Without the short convolution the questions lose their answers. Erase or decay can go, but not both."
+MORPH_LOOK = (
+    "What a row reads hangs on all switches. Turn them off one at a time, then two: which could go, and which not?"
+)
 MORPH_FOOT = (
     "Queries, keys, values and gates of a trained {name}; the switches change only the recurrence",
     "Not shown: how a model trained with these switches would do",
