@@ -180,6 +180,8 @@ class MixtureOfExperts(Module):
 
     def _dispatched(self, x: Tensor, weight: Tensor, chosen: Tensor) -> Tensor:
         """Many tokens [n,D]: each expert works on the tokens that chose it; no token is dropped."""
+        if self.training and x.is_cuda:
+            return self._by_all(x, weight, chosen)
         y = torch.zeros_like(x)
         for expert in range(self.experts):
             token, rank = (chosen == expert).nonzero(as_tuple=True)
@@ -187,6 +189,12 @@ class MixtureOfExperts(Module):
             part = (F.silu(gate) * up) @ self.down[expert]
             y = y.index_add(0, token, part * weight[token, rank, None])
         return y
+
+    def _by_all(self, x: Tensor, weight: Tensor, chosen: Tensor) -> Tensor:
+        """The same by every expert on every token: more work, in few operations for which a GPU never has to wait."""
+        gate, up = (x @ self.up).chunk(2, -1)  # [E,n,F] each
+        share = weight.new_zeros(len(x), self.experts).scatter(1, chosen, weight)
+        return torch.einsum("enf,efd,ne->nd", F.silu(gate) * up, self.down, share)
 
 
 def balance_loss(probability: Tensor, chosen: Tensor) -> Tensor:

@@ -95,7 +95,13 @@ class StoryRun(Run):
         self.mean = [parameter.detach().clone() for parameter in self.model.parameters()]
         self.noise = Generator().manual_seed(recipe.seed + 2)  # which words are hidden
 
-    def loss(self, batch: Batch, cut: int) -> tuple[Tensor, float]:
+    def losses(self, part: dict[str, Batch], cut: int) -> tuple[Tensor, dict[str, tuple[float, float]]]:
+        [(task, batch)] = part.items()
+        loss, right = self.loss(batch)
+        return loss, {task: (loss.item(), right)}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, float]:
+        """(loss, accuracy) by the objective of the process."""
         if self.process == "autoregressive":
             return loss_of(self.model, denoising.next_words(batch), self.recipe, self.device)
         gentle = self.step < self.recipe.gentle * self.recipe.steps

@@ -30,12 +30,12 @@ from models import checkpoints
 from models.backbone import Backbone, parameters
 from models.curriculum import Curriculum, Recipe
 from models.evaluation import report
-from models.losses import loss_of
+from models.losses import joinable, losses_of, together
 from models.mixers.sparse import SparseAttention
 from models.optimisation import learning_rate, optimizers
 from models.progress import Progress, duration, positive
 from models.provenance import commit, machine
-from models.tasks import batches
+from models.tasks.batches import Batch
 from models.tasks.prompts import LONGEST
 from models.zoo import ZOO, build, entry
 
@@ -91,6 +91,7 @@ class Run:
         self.rates = [group["lr"] / recipe.lr for one in self.optimizers for group in one.param_groups]
         self.curriculum = Curriculum(recipe) if curriculum is None else curriculum
         self.generator = Generator().manual_seed(recipe.seed + 1)
+        self.joined = joinable(self.model, device)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
     def advance(self) -> dict[str, Any]:
@@ -104,15 +105,13 @@ class Run:
             module.keep = LONGEST if early else keep
         self.model.zero_grad()
         entry: dict[str, Any] = {"step": self.step}
-        for task, batch in self.curriculum.batches(self.generator, self.step).items():
-            cut = 2 * batch.load if task == "recall" and self.curriculum.forgets() else 0
-            loss, right = self.loss(batch, cut)
-            (loss * self.recipe.weights.get(task, 1.0)).backward()
-            self.tokens += batch.tokens.numel()
-            entry |= {f"{task} loss": round(loss.item(), 4), f"{task} accuracy": round(right, 4)}
-            event = self.curriculum.learn(task, right, batch, self.step)
-            if event:
-                entry["event"] = event
+        step = self.curriculum.batches(self.generator, self.step)
+        cut = 2 * step["recall"].load if "recall" in step and self.curriculum.forgets() else 0
+        for part in together(step, self.joined, alone="recall" if cut else ""):
+            loss, told = self.losses(part, cut if "recall" in part else 0)
+            loss.backward()
+            for task, (lost, right) in told.items():
+                entry |= self._noted(task, lost, right, part[task])
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for one in self.optimizers:
             one.step()
@@ -120,9 +119,16 @@ class Run:
         self.seconds += time.perf_counter() - started
         return entry | {"tokens": self.tokens, "seconds": round(self.seconds, 1)}
 
-    def loss(self, batch: batches.Batch, cut: int) -> tuple[Tensor, float]:
-        """(loss, accuracy) of a micro-batch; see `loss_of`."""
-        return loss_of(self.model, batch, self.recipe, self.device, cut)
+    def _noted(self, task: str, loss: float, right: float, batch: Batch) -> dict[str, Any]:
+        """What the log says of a micro-batch, from which the curriculum learns."""
+        self.tokens += batch.tokens.numel()
+        event = self.curriculum.learn(task, right, batch, self.step)
+        said = {f"{task} loss": round(loss, 4), f"{task} accuracy": round(right, 4)}
+        return said | ({"event": event} if event else {})
+
+    def losses(self, part: dict[str, Batch], cut: int) -> tuple[Tensor, dict[str, tuple[float, float]]]:
+        """(what is to be minimised, {task: (loss, accuracy)}) of micro-batches in one pass; see `losses_of`."""
+        return losses_of(self.model, part, self.recipe, self.device, cut)
 
     def state(self) -> dict[str, Any]:
         """All that a restart needs."""

@@ -97,3 +97,16 @@ def test_plain_feed_forwards(kind):
     inner = inner.clamp(min=0) ** 2 if kind is SquaredReLU else 0.5 * inner * (1 + torch.erf(inner / 2**0.5))
     assert torch.allclose(layer(x), inner @ layer.down.weight.T)
     assert torch.allclose(layer.step(x[:, 0]), layer(x)[:, 0])
+
+
+@pytest.mark.parametrize("name", list(ROUTERS))
+def test_every_expert_on_every_token_is_the_same(name):
+    moe = made(ROUTERS[name])
+    x = torch.randn(40, WIDTH, dtype=torch.float64, requires_grad=True)
+    _, weight, chosen = moe.route(x)
+    few, every = moe._dispatched(x, weight, chosen), moe._by_all(x, weight, chosen)
+    assert torch.allclose(few, every, rtol=1e-10, atol=1e-10 * few.abs().max().item())
+    parts, aim = (x, moe.up, moe.down, moe.router.weight), torch.randn_like(few)
+    gradients = [torch.autograd.grad((y * aim).sum(), parts, retain_graph=True) for y in (few, every)]
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-10 * one.abs().max().item())

@@ -17,7 +17,7 @@ from models.evaluation import (
     told,
     without_attention,
 )
-from models.losses import forgetful
+from models.losses import forgetful, joinable, losses_of, together
 from models.optimisation import learning_rate
 from models.tasks import batches
 from models.tasks.tokenizer import END, VOCABULARY
@@ -169,6 +169,40 @@ def test_hybrids_have_phone_books_that_only_attention_knows():
         for stage, (least, most) in (("few words", first), ("forming", (60, 140)), ("all", (0, 0))):
             run.curriculum.stage = stage
             assert least <= sum(run.curriculum.forgets() for _ in range(200)) <= most
+
+
+def gradients(id, joined, cut=0):
+    """(passes that a step on all tasks takes, their gradients, what they say of each task)."""
+    recipe = training.recipe(id)
+    curriculum = Curriculum(recipe)
+    curriculum.stage, curriculum.ladders["recall"].level = "all", 3
+    step = curriculum.batches(torch.Generator().manual_seed(5), recipe.steps - 1)
+    passes = together(step, joined, alone="recall" if cut else "")
+    model, told = build(id, seed=3).eval(), {}  # in training, biases of experts move from pass to pass
+    for part in passes:
+        loss, found = losses_of(model, part, recipe, "cpu", cut if "recall" in part else 0)
+        loss.backward()
+        told |= found
+    assert list(told) == [task for part in passes for task in part] and set(told) == set(TASKS)
+    return len(passes), {name: p.grad for name, p in model.named_parameters()}, told
+
+
+@pytest.mark.parametrize(
+    ("id", "cut"), [("mha", 0), ("mamba2", 0), ("qwen3-next", 0), ("jamba", 8), ("minimax-m2", 0), ("slstm", 0)]
+)
+def test_tasks_side_by_side_are_the_step_that_each_alone_would_be(id, cut):
+    many, apart, said = gradients(id, False, cut)
+    few, joined, told = gradients(id, True, cut)
+    assert many == len(TASKS) and 1 < few < many
+    for task in TASKS:
+        assert told[task] == pytest.approx(said[task], rel=1e-4, abs=1e-4)
+    for name, gradient in apart.items():
+        assert (joined[name] - gradient).abs().max() <= 2e-3 * gradient.abs().max() + 1e-7, name
+
+
+def test_only_on_a_gpu_tasks_are_side_by_side_and_never_those_of_an_indexer():
+    assert joinable(build("mha"), "cuda") and not joinable(build("mha"), "cpu")
+    assert not joinable(build("dsa"), "cuda")
 
 
 def test_learning_rate_rises_holds_and_falls():
