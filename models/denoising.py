@@ -18,8 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from models.backbone import Backbone
+from models.graphs import Pass
 from models.mixers.softmax import Twice
 from models.ops.attention import Blocks
+from models.tape import Tape
 from models.tasks.batches import IGNORE, Batch
 from models.tasks.tokenizer import INDEX, MASK, PAD
 
@@ -115,17 +118,52 @@ def loss_of(
 
     With weights w of one the divisor is the number of places, B · L, as published. `gentle`: see `gentle_noise`.
     """
-    size = block_size(model)
-    if gentle:
-        noise = gentle_noise(batch.targets, generator)
-    else:
-        noise = block_noise(batch.targets, size, generator, clip) if size else whole_noise(batch.targets, generator)
+    noise = noise_for(batch, block_size(model), generator, clip, gentle)
     hidden, weight = (part.to(device) for part in noise)
     lost, right = losses(model, batch.tokens.to(device), hidden)
-    open = (batch.targets != IGNORE).to(device)
-    emphasis = open.float() if batch.weights is None else open * batch.weights.to(device)
+    emphasis = emphasised(batch).to(device)
     loss = (lost * weight * emphasis).sum() / emphasis.sum()
     return loss, right[hidden].float().mean().item() if hidden.any() else 1.0
+
+
+def noise_for(
+    batch: Batch, size: int, generator: Generator, clip: tuple[float, float] = (LEAST, 1.0), gentle: bool = False
+) -> Noise:
+    """What a training step hides, for a stack with blocks of `size` tokens, or none."""
+    if gentle:
+        return gentle_noise(batch.targets, generator)
+    return block_noise(batch.targets, size, generator, clip) if size else whole_noise(batch.targets, generator)
+
+
+def emphasised(batch: Batch) -> Tensor:
+    """The weight of each place [B,L] in the loss; 0 where nothing is ever hidden."""
+    open = (batch.targets != IGNORE).float()
+    return open if batch.weights is None else open * batch.weights
+
+
+def guesses(batch: Batch, noise: Noise, size: int) -> Pass:
+    """The same as `loss_of` for a pass that is recorded: its task is one, and its shape that of the batch."""
+    emphasis, hidden = emphasised(batch), noise.hidden.float()
+    noisy = batch.tokens.masked_fill(noise.hidden, HIDDEN)
+    read = torch.cat([noisy, batch.tokens], 1) if size else noisy
+    return Pass(
+        tokens=read,
+        targets=batch.tokens,
+        share=hidden * noise.weight * emphasis / emphasis.sum(),
+        counted=hidden / hidden.sum().clamp_min(1),
+        member=torch.ones(1, len(read)),
+        weight=torch.ones(1),
+        real=torch.ones_like(read, dtype=torch.float),
+    )
+
+
+def guess(model: Backbone, tokens: Tensor, tape: Tape | None = None) -> Tensor:
+    """Logits [B,L,V] of the words on a canvas (or on [noisy ; clean], of the noisy half); never <mask>."""
+    if block_size(model):
+        logits = model(tokens, twice(model), tape)[0][:, : tokens.shape[1] // 2]
+    else:
+        logits = model(tokens, tape=tape)[0]
+    return logits.masked_fill(torch.arange(logits.shape[-1], device=logits.device) == HIDDEN, -torch.inf)
 
 
 class Likelihood(NamedTuple):

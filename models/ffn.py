@@ -175,8 +175,13 @@ class MixtureOfExperts(Module):
     def balance(self, chosen: Tensor, rate: float = 1e-3) -> None:
         """Move the bias by `rate` towards equal loads, given the choices [.,k] of a training step (2408.15664)."""
         if self.bias is not None:
-            load = torch.bincount(chosen.flatten(), minlength=self.experts).to(self.bias.dtype)
-            self.bias += rate * (load.mean() - load).sign()
+            self.move(torch.bincount(chosen.flatten(), minlength=self.experts)[None].to(self.bias.dtype), rate)
+
+    @torch.no_grad()
+    def move(self, load: Tensor, rate: float = 1e-3) -> None:
+        """The same given the loads [N,E] of several batches."""
+        if self.bias is not None:
+            self.bias += rate * (load.mean(1, keepdim=True) - load).sign().sum(0)
 
     def _dispatched(self, x: Tensor, weight: Tensor, chosen: Tensor) -> Tensor:
         """Many tokens [n,D]: each expert works on the tokens that chose it; no token is dropped."""

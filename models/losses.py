@@ -1,4 +1,4 @@
-"""The loss of a step: what its micro-batches ask, the balance of experts, and stacks of which only attention remembers."""
+"""The loss of a step: what its tasks ask, the balance of experts, and stacks of which only attention remembers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.tape import Tape
 from models.tasks.batches import IGNORE, Batch
 from models.tasks.tokenizer import INDEX, PAD
 
-SHORT = 128  # tokens up to which a text is a short one
+WIDTHS = (32, 64, 192, 512)  # tokens: texts that fit into the same of them go through the model together
 
 
 def joinable(model: Backbone, device: torch.device | str) -> bool:
@@ -25,16 +25,22 @@ def joinable(model: Backbone, device: torch.device | str) -> bool:
     On a GPU an operation on few tokens costs as much as one on many; elsewhere filling up costs more than it saves.
     Not with sparse attention: its indexer learns from every token, and would learn from the filling too.
     """
-    return torch.device(device).type == "cuda" and not any(isinstance(part, SparseAttention) for part in model.modules())
+    sparse = any(isinstance(part, SparseAttention) for part in model.modules())
+    return torch.device(device).type == "cuda" and not sparse
+
+
+def width_of(length: int) -> int:
+    """The next of the widths."""
+    return next((width for width in WIDTHS if width >= length), length)
 
 
 def together(step: Mapping[str, Batch], joined: bool, alone: str = "") -> list[dict[str, Batch]]:
-    """The micro-batches of a step by pass: if joined the short ones at once, and the long ones, and `alone` by itself."""
+    """The micro-batches of a step by pass: if joined, those of one width at once, and `alone` by itself."""
     if not joined:
         return [{task: batch} for task, batch in step.items()]
     passes: dict[object, dict[str, Batch]] = {}
     for task, batch in step.items():
-        key = task if task == alone else batch.tokens.shape[1] <= SHORT
+        key = task if task == alone else width_of(batch.tokens.shape[1])
         passes.setdefault(key, {})[task] = batch
     return list(passes.values())
 

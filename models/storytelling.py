@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 from models import checkpoints, denoising
 from models.backbone import Backbone
 from models.curriculum import Curriculum, Recipe
-from models.losses import loss_of
+from models.graphs import Pass, Recorder, read
 from models.progress import Progress, duration, positive
 from models.storyreport import report
 from models.tasks.batches import BOUND, Batch, canvas
@@ -34,7 +34,7 @@ from models.zoo import DIFFUSION, build, entry
 class StoryRecipe(Recipe):
     """What the checkpoint of a story model was trained with. Of the mixture's recipe it uses what is named here."""
 
-    steps: int = 3000
+    steps: int = 10_000
     lr: float = 2e-3
     weight_decay: float = 0.1
     warmup: int = 60
@@ -42,7 +42,7 @@ class StoryRecipe(Recipe):
     muon: float = 2.0
     adamw: float = 1.0
     seed: int = 0
-    tokens: dict[str, int] = field(default_factory=lambda: {"story": 2048})  # a step
+    tokens: dict[str, int] = field(default_factory=lambda: {"story": 16_384})  # a step
     lengths: tuple[int, ...] = (48, 56, 64)  # places of a canvas
     linked: float = (
         BOUND / 2
@@ -95,17 +95,29 @@ class StoryRun(Run):
         self.mean = [parameter.detach().clone() for parameter in self.model.parameters()]
         self.noise = Generator().manual_seed(recipe.seed + 2)  # which words are hidden
 
+    @property
+    def gentle(self) -> bool:
+        return self.step < self.recipe.gentle * self.recipe.steps
+
     def losses(self, part: dict[str, Batch], cut: int) -> tuple[Tensor, dict[str, tuple[float, float]]]:
+        """(loss, {task: (loss, accuracy)}) by the objective of the process."""
         [(task, batch)] = part.items()
-        loss, right = self.loss(batch)
+        if self.process == "autoregressive":
+            return super().losses({task: denoising.next_words(batch)}, cut)
+        loss, right = denoising.loss_of(self.model, batch, self.noise, self.device, self.recipe.clip, self.gentle)
         return loss, {task: (loss.item(), right)}
 
-    def loss(self, batch: Batch) -> tuple[Tensor, float]:
-        """(loss, accuracy) by the objective of the process."""
+    def filled(self, part: dict[str, Batch]) -> Pass:
+        [(task, batch)] = part.items()
         if self.process == "autoregressive":
-            return loss_of(self.model, denoising.next_words(batch), self.recipe, self.device)
-        gentle = self.step < self.recipe.gentle * self.recipe.steps
-        return denoising.loss_of(self.model, batch, self.noise, self.device, self.recipe.clip, gentle)
+            return super().filled({task: denoising.next_words(batch)})
+        size = denoising.block_size(self.model)
+        noise = denoising.noise_for(batch, size, self.noise, self.recipe.clip, self.gentle)
+        return denoising.guesses(batch, noise, size)
+
+    def recorded(self) -> Recorder:
+        logits = read if self.process == "autoregressive" else denoising.guess
+        return Recorder(self.model, self.recipe, tuple(self.curriculum.accuracy), logits)
 
     def advance(self) -> dict[str, Any]:
         told = super().advance()

@@ -19,6 +19,7 @@ import dataclasses
 import json
 import platform
 import time
+import warnings
 from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,6 +31,7 @@ from models import checkpoints
 from models.backbone import Backbone, parameters
 from models.curriculum import Curriculum, Recipe
 from models.evaluation import report
+from models.graphs import Pass, Recorder, RecordingError, filled
 from models.losses import joinable, losses_of, together
 from models.mixers.sparse import SparseAttention
 from models.optimisation import learning_rate, optimizers
@@ -92,6 +94,7 @@ class Run:
         self.curriculum = Curriculum(recipe) if curriculum is None else curriculum
         self.generator = Generator().manual_seed(recipe.seed + 1)
         self.joined = joinable(self.model, device)
+        self.recorder = self.recorded() if self.joined else None
         self.step, self.tokens, self.seconds = 0, 0, 0.0
 
     def advance(self) -> dict[str, Any]:
@@ -103,15 +106,13 @@ class Run:
         for module, keep in self.sparse:
             early = self.recipe.dense_first and self.curriculum.stage != "all"
             module.keep = LONGEST if early else keep
-        self.model.zero_grad()
+        self.model.zero_grad(set_to_none=self.recorder is None)
         entry: dict[str, Any] = {"step": self.step}
         step = self.curriculum.batches(self.generator, self.step)
         cut = 2 * step["recall"].load if "recall" in step and self.curriculum.forgets() else 0
         for part in together(step, self.joined, alone="recall" if cut else ""):
-            loss, told = self.losses(part, cut if "recall" in part else 0)
-            loss.backward()
-            for task, (lost, right) in told.items():
-                entry |= self._noted(task, lost, right, part[task])
+            for task, (loss, right) in self.learned(part, cut if "recall" in part else 0).items():
+                entry |= self._noted(task, loss, right, part[task])
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for one in self.optimizers:
             one.step()
@@ -126,9 +127,29 @@ class Run:
         said = {f"{task} loss": round(loss, 4), f"{task} accuracy": round(right, 4)}
         return said | ({"event": event} if event else {})
 
+    def learned(self, part: dict[str, Batch], cut: int) -> dict[str, tuple[float, float]]:
+        """{task: (loss, accuracy)} of micro-batches in one pass, whose gradients are added to the parameters'."""
+        if self.recorder is not None and not cut:
+            try:
+                return self.recorder(self.filled(part), tuple(part))
+            except RecordingError as error:
+                self.recorder = None
+                warnings.warn(f"{self.id} is trained without recorded passes: {error}", stacklevel=2)
+        loss, told = self.losses(part, cut)
+        loss.backward()
+        return told
+
     def losses(self, part: dict[str, Batch], cut: int) -> tuple[Tensor, dict[str, tuple[float, float]]]:
-        """(what is to be minimised, {task: (loss, accuracy)}) of micro-batches in one pass; see `losses_of`."""
+        """(what is to be minimised, {task: (loss, accuracy)}); see `losses_of`."""
         return losses_of(self.model, part, self.recipe, self.device, cut)
+
+    def filled(self, part: dict[str, Batch]) -> Pass:
+        """The same micro-batches in a shape that is recorded."""
+        return filled(part, tuple(self.curriculum.accuracy), self.recipe)
+
+    def recorded(self) -> Recorder:
+        """What records the passes of this run."""
+        return Recorder(self.model, self.recipe, tuple(self.curriculum.accuracy))
 
     def state(self) -> dict[str, Any]:
         """All that a restart needs."""

@@ -26,7 +26,7 @@ from models.training import Run, needs
 from models.zoo import ZOO
 
 STEPS = 2400
-TOKENS = 768  # a step, exactly: small steps, because a recurrent stack needs many of them before it recalls anything
+TOKENS = 3072  # a step, exactly
 QUERIES = {
     2: 2,
     4: 2,
