@@ -34,7 +34,7 @@ from models.zoo import DIFFUSION, build, entry
 class StoryRecipe(Recipe):
     """What the checkpoint of a story model was trained with. Of the mixture's recipe it uses what is named here."""
 
-    steps: int = 10_000
+    steps: int = 4000
     lr: float = 2e-3
     weight_decay: float = 0.1
     warmup: int = 60

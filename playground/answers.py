@@ -35,7 +35,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """All points of one architecture. `taught`: its manifest entry says that it was trained on this task."""
+    """All points of one architecture. `taught`: its manifest entry says that it was trained on this task.
+
+    `tokens`: how many it was trained on, as its manifest entry says; 0: not known.
+    """
 
     key: str
     name: str
@@ -43,6 +46,7 @@ class Series:
     family: str
     points: tuple[Point, ...]
     taught: bool = True
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Other:
     family: str
     accuracy: Mapping[int, float]
     held: Mapping[int, int]
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from models import checkpoints
 from models.backbone import Backbone, parameters, state_bytes
 from models.denoising import block_size
 from models.processes.diffusion import Frame, denoise
@@ -39,12 +40,13 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Written:
-    """One of the two models: who it is."""
+    """One of the two models: who it is. `tokens`: how many its training read, 0 without one."""
 
     id: str
     trained: bool
     parameters: int
     layers: int
+    tokens: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +143,8 @@ class _Sitting:
 
     def who(self, id: str) -> Written:
         model, trained = model_of(id, str(self.device))
-        return Written(id, trained, parameters(model)[0], len(entry(id).pattern))
+        tokens = checkpoints.manifest().get(id, {}).get("tokens", 0) if trained else 0
+        return Written(id, trained, parameters(model)[0], len(entry(id).pattern), tokens)
 
     def all_steps(self) -> Iterator[None]:
         self.warm()

@@ -58,6 +58,11 @@ class Layer:
         on, off = (_shares(matrix(inputs(self, Recurrence(kind, erase=True, conv=True)))) for kind in ENDS)
         return int((on - off).abs().sum((0, 2, 3)).argmax())
 
+    @torch.no_grad()
+    def reading(self, conv: bool = True) -> Array:
+        """For each head: the share of the questions' rows that lies on their answers, as trained or without conv."""
+        return _reach(_numpy(_shares(matrix(inputs(self, Recurrence(ENDS[0], erase=True, conv=conv))))[0]), self.prompt)
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -222,9 +227,12 @@ def run(layer: Layer, switches: Recurrence) -> Morph:
 
 def reach(morph: Morph) -> Array:
     """For each head: which share of the questions' rows lies on the cells of their answers, a mean."""
-    questions = morph.layer.prompt.questions
-    cells = np.abs(morph.shares)[:, [question.t for question in questions], [question.s for question in questions]]
-    return cells.mean(-1)
+    return _reach(morph.shares, morph.layer.prompt)
+
+
+def _reach(shares: Array, prompt: Prompt) -> Array:
+    rows, cells = ([getattr(question, name) for question in prompt.questions] for name in "ts")
+    return np.abs(shares)[:, rows, cells].mean(-1)
 
 
 def _decay(got: Inputs) -> Array | None:

@@ -199,7 +199,7 @@ class _Sitting:
                 held[load] = size
                 yield
             entry = ZOO[id]
-            self.others += (Other(id, entry.name, entry.short, entry.family, known, held),)
+            self.others += (Other(id, entry.name, entry.short, entry.family, known, held, facts.get("tokens", 0)),)
 
     # ---------------------------------------------------------------------------------------------------- reporting
 
@@ -226,7 +226,8 @@ class _Sitting:
     def series(self, id: str) -> Series:
         points = tuple(self.points[id, load] for load in self.loads if (id, load) in self.points)
         taught = not self.facts or self.task.measured in self.facts.get(id, {}).get("accuracy", {})
-        return Series(id, ZOO[id].name, ZOO[id].short, ZOO[id].family, points, taught)
+        tokens = self.facts.get(id, {}).get("tokens", 0)
+        return Series(id, ZOO[id].name, ZOO[id].short, ZOO[id].family, points, taught, tokens)
 
 
 def recorded(facts: Sequence[dict[str, Any]]) -> str:

@@ -15,7 +15,8 @@ export function header(ctx, index, side, step) {
   const [kept, unit] = bytes(held);
   const pinned = side.parent ? side.pinned.map(quoted).join(", ") : "";
   const branch = side.parent ? `Branch from step ${side.since}${pinned && !ctx.phone ? `, ${pinned} pinned` : ""}` : "";
-  const size = [writer.says, `${writer.layers} layers`, `${count(writer.parameters)} parameters`].join(" · ");
+  const seen = writer.tokens ? [`trained on ${count(writer.tokens)} tokens`] : [];
+  const size = [writer.says, `${writer.layers} layers`, `${count(writer.parameters)} parameters`, ...seen].join(" · ");
   const untrained = writer.trained ? null : el("span", { class: "df-branch df-untrained", text: ctx.phone ? "untrained" : "untrained: its words are noise" });
   ctx.heads[index].dataset.family = writer.family;
   ctx.heads[index].replaceChildren(

@@ -72,7 +72,7 @@ export class Morph {
     this.reach = el("b");
     this.reachSays = el("span");
     this.foot = el("footer", { class: "fm-foot" });
-    this.look = el("p", { class: "ba-note fm-look" }, el("b", { text: "Look for" }), el("span", { text: overview.morph_look }));
+    this.look = el("p", { class: "ba-note fm-look" }, el("b", { text: "Look for" }), (this.lookText = el("span")));
     const reach = el("div", { class: "fm-reach" }, this.reach, this.reachSays, this.look);
     this.pictures = el("div", { class: "fm-pictures" }, this.mixing.node, el("div", { class: "fm-side" }, this.memory.node, this.written.node, reach));
     this.body = el("div", { class: "fm-body" }, this.switches.node, this.refusal, this.pictures);
@@ -214,6 +214,7 @@ export class Morph {
     const shown = headOf({ reader: this.columns[0].col.reader }, layer, reach.length);
     setText(this.reach, entry(reach[shown]));
     setText(this.reachSays, `of the weight in the rows of the ${prompt.questions.length} questions lies on their answers (head ${shown + 1})`);
+    setText(this.lookText, this.payload.look);
     this.look.hidden = this.payload.switches.layer !== 0 || view.head !== AUTO; // it speaks of the layer and head shown first
     this.prompt.cursor();
     for (const part of [this.mixing, this.memory, this.written]) part.cursor();

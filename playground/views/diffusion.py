@@ -101,6 +101,7 @@ def writer(who: Written) -> dict[str, Any]:
         "says": SAYS[known.process],
         "layers": who.layers,
         "parameters": who.parameters,
+        "tokens": who.tokens,
         "trained": who.trained,
     }
 

@@ -16,7 +16,7 @@ from models.traits import FLAGS, Recurrence
 from models.zoo import ZOO
 from playground.family import Member, Part, members
 from playground.measure import describe_device, versions
-from playground.morph import BONUS, SOURCE, Morph, Spelling, chosen_strength, preset, reach, refusal, spelling
+from playground.morph import BONUS, SOURCE, Layer, Morph, Spelling, chosen_strength, preset, reach, refusal, spelling
 from playground.oracles import agreement
 from playground.request import Request
 from playground.views.pack import companded, numbers, triangle
@@ -58,13 +58,11 @@ MONTHS = "January February March April May June July August September October No
 LOOK = "Each step to the right forgets more finely; the lower row erases before it writes. Newer ones do both."
 NOT_SHOWN = "Sizes, feature maps and training. Two architectures with the same switches may still differ in those."
 MORPH_CAPTION = "one trained layer, live switches"
-MORPH_LOOK = (
-    "What a row reads hangs on all switches. Turn them off one at a time, then two: which could go, and which not?"
-)
 MORPH_FOOT = (
     "Queries, keys, values and gates of a trained {name}; the switches change only the recurrence",
     "Not shown: how a model trained with these switches would do",
 )
+LOST = 3  # by how much less a head must read what it is said to lose
 UNTRAINED = "The layer is not trained: its checkpoint is missing"
 _counter = itertools.count(1)
 
@@ -74,7 +72,6 @@ def overview() -> dict[str, Any]:
     return {
         "look": LOOK,
         "morph_caption": MORPH_CAPTION,
-        "morph_look": MORPH_LOOK,
         "not_shown": NOT_SHOWN,
         "columns": [{"key": key, "name": name, "formula": formula} for key, (name, formula) in COLUMNS.items()],
         "rows": [{"erase": erase, "name": name, "formula": formula} for erase, (name, formula) in ROWS.items()],
@@ -167,8 +164,20 @@ def payload(request: Request, morph: Morph) -> dict[str, Any]:
         "memory": _memory(morph),
         "written": {"on": numbers(morph.written[True]), "off": numbers(morph.written[False]), "gate": switches.gate},
         "reach": numbers(reach(morph)),
+        "look": look_for(layer),
         "foot": [*_foot(layer.trained), f"Computed live on this machine: {describe_device()}, {versions()}"],
     }
+
+
+def look_for(layer: Layer) -> str:
+    """What to try in the layer that is shown first, said of the heads that its training made."""
+    whole, bare = layer.reading(), layer.reading(conv=False)
+    reader = int(whole.argmax())
+    lost = bare[reader] < whole[reader] / LOST
+    what = "loses them without the short convolution" if lost else "keeps some even without the short convolution"
+    return (
+        f"Head {layer.head + 1} changes most when the decay goes. Head {reader + 1} reads the answers most, and {what}."
+    )
 
 
 def _foot(trained: bool) -> list[str]:

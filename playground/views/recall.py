@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playground.answers import Point, Recall, Series
+from playground.answers import Other, Point, Recall, Series
 from playground.questions import trained
 from playground.shares import HELD
 from playground.views import accuracy, axes, recorded, tradeoff
@@ -103,7 +103,22 @@ def absent(recall: Recall) -> list[str]:
     if untaught:
         verb = "was" if len(untaught) == 1 else "were"
         found.append(f"{enumerated(untaught)} {verb} not trained on this task: the shaded ranges are not for them.")
-    return found
+    return found + unequal(recall)
+
+
+def unequal(recall: Recall) -> list[str]:
+    """Who was trained on less than half of what another one on the page was trained on, in a sentence."""
+    every: list[Series | Other] = [*recall.series, *recall.others]
+    known = {one.short: one.tokens for one in every if one.tokens}
+    most = max(known.values(), default=0)
+    fewer = [name for name, tokens in known.items() if 2 * tokens < most]
+    if not fewer:
+        return []
+    verb, least = ("was" if len(fewer) == 1 else "were"), min(known.values())
+    return [
+        f"{enumerated(fewer)} {verb} trained on {least / 1e6:.0f} million tokens or little more, others on up to "
+        f"{most / 1e6:.0f} million: they may be better than they look here."
+    ]
 
 
 def sweeps_missing(recall: Recall) -> str:

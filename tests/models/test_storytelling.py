@@ -166,10 +166,14 @@ def test_likelihoods_of_untrained_models_are_those_of_guessing():
 def test_shipped_story_models_do_what_the_manifest_says(id):
     facts, process = checkpoints.manifest()[id], DIFFUSION[id].process
     assert facts["steps"] == facts["recipe"]["steps"] and facts["process"] == process
+    made, today = facts["recipe"], story_recipe(id).record()
+    assert {name for name in made if made[name] != json.loads(json.dumps(today[name]))} <= {"steps"}
     model, stated = checkpoints.load(id), facts["stories"]
     drawn = by_words(model, 64) if process == "autoregressive" else denoised(model, SAMPLERS[process][0], 64)
     way = "word by word" if process == "autoregressive" else SAMPLERS[process][0]
-    assert stated["accepted"][way] >= 0.9
+    # A block's places are found in random order, as published: that is harder than the surest first.
+    assert stated["accepted"][way] >= (0.75 if process == "block" else 0.9)
     assert judged(drawn)["accepted"] == pytest.approx(stated["accepted"][way], abs=0.12)
-    again = likelihood(model, process, texts=32, samples=4)
-    assert again["nats a word"] == pytest.approx(stated["likelihood"]["nats a word"], abs=0.1)
+    again, found = likelihood(model, process, texts=32, samples=8), stated["likelihood"]
+    error = (again["error"] ** 2 + found["error"] ** 2) ** 0.5
+    assert again["nats a word"] == pytest.approx(found["nats a word"], abs=0.03 + 3 * error)

@@ -14,7 +14,7 @@ from models.tape import Tape
 from models.traits import DECAYS, FLAGS, Recurrence
 from playground import morph
 from playground.family import recurrent
-from playground.morph import BONUS, SOURCE, layer_of, preset, refusal, run, spelling, switches_of
+from playground.morph import BONUS, SOURCE, layer_of, preset, reach, refusal, run, spelling, switches_of
 from playground.request import Request
 from playground.trace import model_of
 from playground.views import family as view
@@ -140,6 +140,21 @@ def test_the_state_is_counted_as_it_is_held(layer: morph.Layer) -> None:
     assert run(layer, replace(plain, normaliser=True)).held == memory + column
     assert run(layer, replace(plain, conv=True)).held == memory + tail
     assert {run(layer, setting).most for setting in COMPUTED[::7]} == {memory + column + tail}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_page_says_to_look_for(seed: int) -> None:
+    """The head that reads the answers needs the short convolution; another one forgets."""
+    request = Request(page="family", seed=seed)
+    layer = morph.morph(request).layer
+    whole = reach(morph.morph(request))
+    reader = int(whole.argmax())
+    assert whole == pytest.approx(layer.reading(), abs=1e-6) and whole[reader] > 0.1
+    bare = reach(morph.morph(replace(request, conv=False)))[reader]
+    assert bare == pytest.approx(layer.reading(conv=False)[reader], abs=1e-6) and bare < whole[reader] / view.LOST
+    told = view.look_for(layer)
+    assert f"Head {reader + 1} reads the answers most, and loses them without" in told
+    assert f"Head {layer.head + 1} changes most when the decay goes" in told
 
 
 @pytest.mark.parametrize("member", recurrent(), ids=lambda member: member.entry.id)

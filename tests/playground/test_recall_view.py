@@ -198,6 +198,16 @@ def test_who_is_absent_or_untaught_is_named() -> None:
     assert payload(found)["absent"] == []
 
 
+def test_who_was_trained_on_less_is_named() -> None:
+    found = sample()
+    tokens = [21_000_000, 20_000_000, *[0] * len(found.series)]
+    series = tuple(replace(one, tokens=count) for one, count in zip(found.series, tokens, strict=False))
+    assert payload(replace(found, series=series))["absent"] == []
+    less = (*series[:1], replace(series[1], tokens=5_100_000), *series[2:])
+    (told,) = payload(replace(found, series=less))["absent"]
+    assert told.startswith(f"{series[1].short} was trained on 5 million") and "21 million" in told
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.5, "0.50"), (0.977, "0.977"), (0.9999, "1.00"), (1.0, "1.00"), (0.0, "0.00")]
 )
