@@ -11,6 +11,7 @@ import torch
 
 from tests.oracles import fla_naive
 from tests.oracles.literal import sigmoid, silu, weights
+from tests.oracles.widened import widened
 
 
 def recurrent(r, k, v, log_w, u):
@@ -24,7 +25,9 @@ def recurrent(r, k, v, log_w, u):
 
 
 def fla_recurrent(r, k, v, log_w, u):
-    return fla_naive.load("rwkv6/recurrent_naive.py").naive_recurrent_rwkv6(r, k, v, log_w, u, scale=1.0)[0]
+    reference = fla_naive.load("rwkv6/recurrent_naive.py")
+    with widened(reference):
+        return reference.naive_recurrent_rwkv6(r, k, v, log_w, u, scale=1.0)[0]
 
 
 def fla_chunked(r, k, v, log_w, u):

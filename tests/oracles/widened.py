@@ -23,10 +23,10 @@ class _Torch:
 
 
 @contextmanager
-def widened():
-    """While a reference builds or runs, float32 is float64 in the modelling files that are loaded."""
+def widened(*more):
+    """While a reference builds or runs, float32 is float64 in the modelling files that are loaded, and in `more`."""
     files = [module for name, module in sys.modules.items() if name.startswith("transformers.models.")]
-    files = [module for module in (*files, modeling_rope_utils) if vars(module).get("torch") is torch]
+    files = [module for module in (*files, modeling_rope_utils, *more) if vars(module).get("torch") is torch]
     narrow = torch.Tensor.float
     try:
         torch.Tensor.float = torch.Tensor.double
