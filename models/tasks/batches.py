@@ -181,4 +181,4 @@ def _shifted(tokens: Tensor, starts: Sequence[int]) -> Tensor:
 
 def _sample(generator: Generator, batch: int, pool: int, count: int) -> Tensor:
     """`count` distinct numbers below `pool` in each row [B,count]."""
-    return torch.rand(batch, pool, generator=generator).argsort(1)[:, :count]
+    return torch.rand(batch, pool, generator=generator).topk(count, 1, largest=False).indices
