@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -106,10 +107,10 @@ def story(generator: Generator, batch: int, held_out: bool = False) -> Batch:
     told = [stories.generate(rng, held_out) for _ in range(batch)]
     rows = [[INDEX[word] for word in (*one.words, END)] for one in told]
     tokens = _filled(rows)
-    weights = torch.ones(tokens.shape)
-    for row, one in enumerate(told):
-        weights[row, [at - 1 for at in stories.bound(one) if at]] = BOUND
-    return Batch(tokens, _shifted(tokens, [0] * batch), max(map(len, rows)), weights)
+    weights = np.ones(tokens.shape, np.float32)
+    for row, one in zip(weights, told, strict=True):
+        row[[at - 1 for at in stories.bound(one) if at]] = BOUND
+    return Batch(tokens, _shifted(tokens, [0] * batch), max(map(len, rows)), torch.from_numpy(weights))
 
 
 def canvas(
@@ -135,8 +136,9 @@ def canvas(
             told.append(one)
     tokens = torch.tensor([written(one.words, length) for one in told])
     weights = torch.where(tokens == INDEX[PAD], filler, 1.0)
-    for row, one in enumerate(told):
-        weights[row, [1 + at for at in (stories.bound if ordered else stories.linked)(one)]] = linked
+    places = stories.bound if ordered else stories.linked
+    for row, one in zip(weights.numpy(), told, strict=True):
+        row[[1 + at for at in places(one)]] = linked
     targets = tokens.clone()
     targets[:, 0] = IGNORE
     return Batch(tokens, targets, length, weights)
@@ -167,8 +169,10 @@ def _random(generator: Generator) -> random.Random:
 
 def _filled(rows: Sequence[Sequence[int]]) -> Tensor:
     """Rows of token ids, the shorter ones filled up [B,T]."""
-    longest = max(map(len, rows))
-    return torch.tensor([[*row, *[INDEX[PAD]] * (longest - len(row))] for row in rows])
+    tokens = np.full((len(rows), max(map(len, rows))), INDEX[PAD])
+    for place, row in zip(tokens, rows, strict=True):
+        place[: len(row)] = row
+    return torch.from_numpy(tokens)
 
 
 def _shifted(tokens: Tensor, starts: Sequence[int]) -> Tensor:

@@ -11,6 +11,7 @@ import random
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from models.tasks import words
 from models.tasks.tokenizer import STOP
@@ -105,30 +106,43 @@ def generate(rng: random.Random, held_out: bool = False) -> Story:
     parts = [rng.choice(part) for part in SENTENCES]
     if rng.random() < 0.5:
         del parts[OPTIONAL]
-    template = [word for part in parts for word in part]
+    template, slots, filled = _layout(tuple(parts))
+    told = list(template)
+    for place in filled:
+        told[place] = bindings[slots[place]]
+    return Story(tuple(told), slots, {slots[place]: bindings[slots[place]] for place in filled})
+
+
+@lru_cache(maxsize=None)
+def _layout(parts: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+    """(words and slots of these sentences, the slot at each place or "", the places of slots)."""
+    template = tuple(word for part in parts for word in part)
     slots = tuple(word if word in CLASSES else "" for word in template)
-    used = {slot: bindings[slot] for slot in slots if slot}
-    return Story(tuple(used.get(word, word) for word in template), slots, used)
+    return template, slots, tuple(place for place, slot in enumerate(slots) if slot)
 
 
-def bound(story: Story) -> list[int]:
+def bound(story: Story) -> tuple[int, ...]:
     """The places of the words that earlier ones decide: what is named again, and what agrees with it."""
-    places, seen = [], set()
-    for place, slot in enumerate(story.slots):
-        if slot and (slot in seen or slot not in FREE):
-            places.append(place)
-        seen.add(slot)
-    return places
+    return _bound(story.slots)
 
 
-def linked(story: Story) -> list[int]:
+@lru_cache(maxsize=None)
+def _bound(slots: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(at for at, slot in enumerate(slots) if slot and (slot in slots[:at] or slot not in FREE))
+
+
+def linked(story: Story) -> tuple[int, ...]:
     """The places of the words that decide one another: what is named twice, the two people, and what agrees with them.
 
     Unlike `bound`, which looks from the left to the right, this holds in whatever order the words are found.
     """
-    slots = story.slots
+    return _linked(story.slots)
+
+
+@lru_cache(maxsize=None)
+def _linked(slots: tuple[str, ...]) -> tuple[int, ...]:
     people = {"HERO", "FRIEND"} | set(CLASSES) - set(FREE)
-    return [place for place, slot in enumerate(slots) if slot and (slot in people or slots.count(slot) > 1)]
+    return tuple(at for at, slot in enumerate(slots) if slot and (slot in people or slots.count(slot) > 1))
 
 
 def others(hero: str) -> tuple[str, ...]:
