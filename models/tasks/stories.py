@@ -11,7 +11,7 @@ import random
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 from models.tasks import words
 from models.tasks.tokenizer import STOP
@@ -113,7 +113,7 @@ def generate(rng: random.Random, held_out: bool = False) -> Story:
     return Story(tuple(told), slots, {slots[place]: bindings[slots[place]] for place in filled})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _layout(parts: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
     """(words and slots of these sentences, the slot at each place or "", the places of slots)."""
     template = tuple(word for part in parts for word in part)
@@ -126,7 +126,7 @@ def bound(story: Story) -> tuple[int, ...]:
     return _bound(story.slots)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _bound(slots: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(at for at, slot in enumerate(slots) if slot and (slot in slots[:at] or slot not in FREE))
 
@@ -139,7 +139,7 @@ def linked(story: Story) -> tuple[int, ...]:
     return _linked(story.slots)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _linked(slots: tuple[str, ...]) -> tuple[int, ...]:
     people = {"HERO", "FRIEND"} | set(CLASSES) - set(FREE)
     return tuple(at for at, slot in enumerate(slots) if slot and (slot in people or slots.count(slot) > 1))

@@ -73,8 +73,8 @@ def test_a_batch_of_canvases_holds_stories_that_fit(ordered):
 def test_words_that_decide_one_another_are_linked_in_any_order():
     slots = ("HERO", "", "", "TRAIT", "KIND", "", "HE", "", "", "LOOK", "OBJECT", "", "", "", "OBJECT", "", "FRIEND")
     told = stories.Story(("x",) * len(slots), slots, {})
-    assert stories.linked(told) == [0, 4, 6, 10, 14, 16]
-    assert stories.bound(told) == [4, 6, 14]  # from the left to the right
+    assert stories.linked(told) == (0, 4, 6, 10, 14, 16)
+    assert stories.bound(told) == (4, 6, 14)  # from the left to the right
 
 
 def test_all_models_read_the_same_canvases():
