@@ -24,9 +24,10 @@ from models.backbone import Backbone
 from models.curriculum import Curriculum, Recipe
 from models.graphs import Pass, Recorder, read
 from models.progress import Progress, duration, positive
+from models.run import Run, finish, forecast
 from models.storyreport import report
 from models.tasks.batches import BOUND, Batch, canvas
-from models.training import Run, facts_of, finish, forecast, needs, trained
+from models.training import facts_of, needs, trained
 from models.zoo import DIFFUSION, build, entry
 
 

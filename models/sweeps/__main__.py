@@ -25,11 +25,11 @@ from models import checkpoints
 from models.checkpoints import CheckpointError
 from models.progress import duration, positive
 from models.provenance import commit
+from models.run import forecast
 from models.sweeps.gather import MEASUREMENTS, collect, collect_checkpoints
 from models.sweeps.jobs import Job, Outcome, Place, SweepError, by_ray, here, in_processes
 from models.sweeps.plans import SWEEPS, Sweep, parts
 from models.sweeps.recall import StackError
-from models.training import forecast
 
 
 def run(sweep: Sweep, place: Place, perform: Callable[[Sequence[Job]], Iterator[Outcome]]) -> list[str]:

@@ -30,6 +30,7 @@ from models.curriculum import Recipe
 from models.evaluation import report
 from models.progress import Progress
 from models.provenance import machine, versions
+from models.run import Run, finish
 from models.sweeps.recall import STEPS, VALIDATION_SEED, RecallRun, construct, measured, recall_recipe, variant
 
 NO_RAY = "Spreading jobs by Ray needs the package ray, which is not installed here: pip install ray"
@@ -72,10 +73,10 @@ class Job:
         """How it is trained."""
         return _recipe(self)
 
-    def start(self, device: str) -> training.Run:
+    def start(self, device: str) -> Run:
         """Its run, before the first step."""
         if self.task == "all":
-            return training.Run(self.architecture, self.recipe(), device)
+            return Run(self.architecture, self.recipe(), device)
         entry = variant(self.architecture, layers=self.layers, width=self.width, attention=self.attention)
         return RecallRun(entry, steps=self.steps, lr=self.lr, seed=self.seed, device=device)
 
@@ -119,7 +120,7 @@ def work(job: Job, place: Place) -> dict[str, Any]:
         found = _checkpoint(job, place, out)
     else:
         run = job.start(place.device)
-        training.finish(run, place.logs, job.name, Progress(job.title, job.steps, out))
+        finish(run, place.logs, job.name, Progress(job.title, job.steps, out))
         facts = {"tokens": run.tokens, "seconds": round(run.seconds, 1), "parameters": parameters(run.model)[0]}
         found = facts | measured(run.model, place.device)
     result = {

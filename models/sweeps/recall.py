@@ -19,10 +19,11 @@ from models.architecture import Architecture
 from models.backbone import Backbone, state_bytes
 from models.curriculum import Curriculum, Ladder, Recipe
 from models.evaluation import PAIRS, TEST_SEED, accuracy, hybrid, silenced
+from models.run import Run
 from models.tasks import batches
 from models.tasks.batches import Batch
 from models.tasks.tokenizer import VOCABULARY
-from models.training import Run, needs
+from models.training import needs
 from models.zoo import ZOO
 
 STEPS = 2400

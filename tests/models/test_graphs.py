@@ -7,6 +7,7 @@ from models import denoising, training
 from models.curriculum import Curriculum
 from models.graphs import ROWS, Recorder, RecordingError, filled
 from models.losses import WIDTHS, losses_of, together
+from models.run import Run
 from models.storytelling import Canvases, StoryRun, story_recipe
 from models.zoo import DIFFUSION, build
 
@@ -68,7 +69,7 @@ def test_a_pass_that_cannot_be_recorded_is_done_without(monkeypatch):
     def fails(*_):
         raise RecordingError("no room")
 
-    run = training.Run("mha", training.recipe("mha", steps=4), "cpu")
+    run = Run("mha", training.recipe("mha", steps=4), "cpu")
     run.joined, run.recorder = True, Recorder(run.model, run.recipe, tuple(run.curriculum.accuracy))
     monkeypatch.setattr(Recorder, "__call__", fails)
     with pytest.warns(UserWarning, match="without recorded passes: no room"):
@@ -78,7 +79,7 @@ def test_a_pass_that_cannot_be_recorded_is_done_without(monkeypatch):
 
 def test_a_run_in_fixed_shapes_learns_what_a_plain_one_learns():
     recipe = training.recipe("gqa", steps=30, warmup=3)
-    plain, fixed = (training.Run("gqa", recipe, "cpu") for _ in range(2))
+    plain, fixed = (Run("gqa", recipe, "cpu") for _ in range(2))
     fixed.joined, fixed.recorder = True, fixed.recorded()
     pairs = [(plain.advance(), fixed.advance()) for _ in range(6)]
     for one, other in pairs:

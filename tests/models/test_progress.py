@@ -7,6 +7,7 @@ import pytest
 
 from models import checkpoints, progress, training
 from models.progress import Progress, duration
+from models.run import Run, forecast, tokens_left
 from models.zoo import build
 
 TASKS = tuple(training.Recipe().tokens)
@@ -76,22 +77,22 @@ def test_durations_read_well():
 
 
 def test_tokens_left_are_those_of_the_recipe():
-    run = training.Run("linear", training.Recipe(steps=40, long_share=0.25), "cpu")
+    run = Run("linear", training.Recipe(steps=40, long_share=0.25), "cpu")
     early, late = (sum(part.values()) for part in (run.recipe.tokens, run.recipe.late_tokens))
     for step, left in ((0, 30 * early + 10 * late), (30, 10 * late), (40, 0)):
         run.step = step
-        assert training.tokens_left(run) == left
+        assert tokens_left(run) == left
 
 
 def test_a_forecast_does_not_touch_what_it_resumes(tmp_path):
     recipe, path = training.recipe("linear", **SHORT), tmp_path / "linear.resume"
-    run = training.Run("linear", recipe, "cpu")
+    run = Run("linear", recipe, "cpu")
     run.advance()
     run.save(path)
     before = path.read_bytes()
-    seconds, speed = training.forecast(training.Run("linear", recipe, "cpu"), path, steps=1)
+    seconds, speed = forecast(Run("linear", recipe, "cpu"), path, steps=1)
     assert path.read_bytes() == before
-    assert seconds * speed == pytest.approx(training.tokens_left(run))
+    assert seconds * speed == pytest.approx(tokens_left(run))
 
 
 def called(monkeypatch, capsys, *arguments: str) -> str:

@@ -154,9 +154,9 @@ def test_one_that_fails_says_so_and_leaves_the_others_alone(place, monkeypatch):
 CODE = """
 import sys
 from pathlib import Path
-from models import training
+from models import run as runs
 from models.sweeps import jobs, recall
-recall.ROWS, recall.LOADS, training.KEPT = 4, (4, 8, 64), 20
+recall.ROWS, recall.LOADS, runs.KEPT = 4, (4, 8, 64), 20
 advance, steps = recall.RecallRun.advance, []
 def counted(run):
     steps.append(run.step)

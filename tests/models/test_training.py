@@ -19,6 +19,7 @@ from models.evaluation import (
 )
 from models.losses import forgetful, joinable, losses_of, together
 from models.optimisation import learning_rate
+from models.run import Run
 from models.tasks import batches
 from models.tasks.tokenizer import END, VOCABULARY
 from models.zoo import DIFFUSION, WIDTH, ZOO, build
@@ -36,7 +37,7 @@ SHORT = {
 
 
 def losses(id: str, steps: int) -> list[float]:
-    run = training.Run(id, training.recipe(id, **SHORT), "cpu")
+    run = Run(id, training.recipe(id, **SHORT), "cpu")
     return [run.advance().get("recall loss", 0.0) for _ in range(steps)]
 
 
@@ -48,7 +49,7 @@ def test_a_seeded_training_is_reproducible_and_learns():
 
 @pytest.mark.parametrize("id", list(ZOO))
 def test_every_architecture_trains(id):
-    run = training.Run(id, training.recipe(id, **SHORT), "cpu")
+    run = Run(id, training.recipe(id, **SHORT), "cpu")
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     for _ in range(3):
         run.advance()
@@ -59,20 +60,20 @@ def test_every_architecture_trains(id):
 
 def test_a_killed_run_resumes_where_it_was(tmp_path):
     recipe = training.recipe("linear", **SHORT)
-    whole = training.Run("linear", recipe, "cpu")
+    whole = Run("linear", recipe, "cpu")
     for _ in range(8):
         whole.advance()
-    killed = training.Run("linear", recipe, "cpu")
+    killed = Run("linear", recipe, "cpu")
     for _ in range(4):
         killed.advance()
     killed.save(tmp_path / "state")
-    resumed = training.Run("linear", recipe, "cpu")
+    resumed = Run("linear", recipe, "cpu")
     assert resumed.resume(tmp_path / "state") and resumed.step == 4
     for _ in range(4):
         resumed.advance()
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
-    other = training.Run("linear", training.recipe("linear", **SHORT | {"lr": 1e-3}), "cpu")
+    other = Run("linear", training.recipe("linear", **SHORT | {"lr": 1e-3}), "cpu")
     assert not other.resume(tmp_path / "state")
 
 
@@ -140,7 +141,7 @@ def test_beginnings_are_continued_and_judged(id):
 
 
 def test_a_sparse_attention_reads_everything_until_all_tasks_begin():
-    run = training.Run("dsa", training.recipe("dsa", **SHORT), "cpu")
+    run = Run("dsa", training.recipe("dsa", **SHORT), "cpu")
     keeps = [module.keep for module, _ in run.sparse]
     run.advance()
     assert run.recipe.dense_first and all(
@@ -172,7 +173,7 @@ def test_hybrids_have_phone_books_that_only_attention_knows():
     assert set(shares.values()) == {0.0}
     assert {training.recipe(id).forget for id in ("qwen3-next", "kimi-linear", "jamba")} == {0.5}
     for id, first in (("qwen3-next", (0, 0)), ("kimi-linear", (60, 140))):
-        run = training.Run(id, training.recipe(id, **SHORT), "cpu")
+        run = Run(id, training.recipe(id, **SHORT), "cpu")
         for stage, (least, most) in (("few words", first), ("forming", (60, 140)), ("all", (0, 0))):
             run.curriculum.stage = stage
             assert least <= sum(run.curriculum.forgets() for _ in range(200)) <= most
