@@ -12,7 +12,7 @@ from models.architecture import Process
 from models.denoising import bound, exact
 from models.evaluation import TEST_SEED
 from models.processes.autoregressive import generate
-from models.processes.diffusion import Sampler, denoise
+from models.processes.diffusion import Sampler, Sampling, denoise
 from models.tasks import canvas
 from models.tasks.batches import canvas as story_canvases
 from models.tasks.tokenizer import END, INDEX, PAD
@@ -64,15 +64,8 @@ def denoised(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """`count` finished canvases [count,length], written out of nothing; `steps` 0: as many as there are places."""
-    [*_, last] = denoise(
-        model,
-        canvas.blank(length, rows=count),
-        sampler=sampler,
-        steps=steps or length,
-        temperature=temperature,
-        seed=seed,
-        device=device,
-    )
+    how = Sampling(sampler, steps or length, temperature, seed)
+    [*_, last] = denoise(model, canvas.blank(length, rows=count), how, device=device)
     return last.tokens
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from models import checkpoints
 from models.backbone import Backbone, parameters, state_bytes
 from models.denoising import block_size
-from models.processes.diffusion import Frame, denoise
+from models.processes.diffusion import Frame, Sampling, denoise
 from models.tasks import canvas
 from models.tasks.canvas import MASKED
 from models.zoo import entry
@@ -179,18 +179,15 @@ class _Sitting:
 
     def process(self) -> Iterator[Frame]:
         request = self.request
-        return denoise(
-            self.clock,
-            self.given.canvas[None],
-            self.given.fixed,
-            sampler=request.sampler,  # type: ignore[arg-type]
-            steps=self.steps,
-            temperature=request.temperature,
-            seed=request.seed,
+        how = Sampling(
+            request.sampler,  # type: ignore[arg-type]
+            self.steps,
+            request.temperature,
+            request.seed,
             block=request.block,
             guidance=request.guidance,
-            device=self.device,
         )
+        return denoise(self.clock, self.given.canvas[None], how, self.given.fixed, device=self.device)
 
     def record(self) -> None:
         """Maps and bytes, from the canvases that the passes read."""

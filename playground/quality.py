@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.backbone import Backbone
 from models.denoising import block_size
-from models.processes.diffusion import Sampler, denoise
+from models.processes.diffusion import Sampler, Sampling, denoise
 from models.storyreport import LONGEST, SAMPLERS, by_words, likelihood
 from models.tasks import canvas
 from models.tasks.tokenizer import END, INDEX
@@ -148,16 +148,9 @@ class _Bench:
     def texts(self, way: Sampler, steps: int, rows: int, part: int) -> Iterator[None]:
         """So many texts by one sampler; every step takes the device for itself."""
         clock = Clocked(self.model(self.request.denoiser), self.device)
-        process = denoise(
-            clock,
-            canvas.blank(self.request.length, rows=rows),
-            sampler=way,
-            steps=steps,
-            temperature=self.request.temperature,
-            seed=self.request.seed * 1009 + part,
-            block=self.request.block,
-            device=self.device,
-        )
+        request = self.request
+        how = Sampling(way, steps, request.temperature, request.seed * 1009 + part, request.block)
+        process = denoise(clock, canvas.blank(request.length, rows=rows), how, device=self.device)
         frame, told = None, 0
         while True:
             with device_lock():

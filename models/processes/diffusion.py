@@ -31,6 +31,23 @@ TOP = 8  # words of which a frame tells the probability
 LATE = (INDEX[PAD],)  # filler is easy to guess: by confidence alone it would fix the length before anything is told
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How words are drawn and which of them stay. Temperature 0 takes the best word.
+
+    `block`: places of a block in "semi" ("block" has the network's own size); each has one step at least.
+    `late`: tokens that are committed by confidence only when nothing else is left; () is as published.
+    """
+
+    sampler: Sampler
+    steps: int
+    temperature: float
+    seed: int = 0
+    block: int = 8
+    guidance: float = 0.0
+    late: Sequence[int] = LATE
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """B canvases after a step. What is said of a word stays what it was in the step that committed it.
@@ -54,46 +71,39 @@ class Frame:
 def denoise(
     model: nn.Module,
     canvas: Tensor,
+    how: Sampling,
     fixed: Tensor | None = None,
     *,
-    sampler: Sampler,
-    steps: int,
-    temperature: float,
-    seed: int = 0,
-    block: int = 8,
-    guidance: float = 0.0,
-    late: Sequence[int] = LATE,
     tape: Callable[[], Tape] | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[Frame]:
-    """Frames of the steps 1, 2, … until nothing is hidden on the canvases [B,L], at most `steps` of them.
+    """Frames of the steps 1, 2, … until nothing is hidden on the canvases [B,L], at most `how.steps` of them.
 
     If nothing is hidden, the only frame is that of step 0. Any frame's tokens, some hidden again or put in by hand, are
-    a canvas to go on from. Temperature 0 takes the best word.
-    `block`: places of a block in "semi" ("block" has the network's own size); each has one step at least.
+    a canvas to go on from.
     `fixed` [B,L] or [L]: the words that guidance hides; None: all that stand, but not the start mark at place 0.
-    `late`: tokens that are committed by confidence only when nothing else is left; () is as published.
     """
-    _check(model, canvas, sampler, steps, guidance)
-    source, size = Generator().manual_seed(seed), block_size(model) or block
-    network = _network(model, canvas, fixed, guidance, tape, device)
+    _check(model, canvas, how)
+    source, size = Generator().manual_seed(how.seed), block_size(model) or how.block
+    network = _network(model, canvas, fixed, how.guidance, tape, device)
     frame = _opening(canvas)
     if not (canvas == HIDDEN).any():
         yield frame
-    for part, count in _parts(canvas == HIDDEN, steps, size if sampler in ("semi", "block") else canvas.shape[1]):
+    size = size if how.sampler in ("semi", "block") else canvas.shape[1]
+    for part, count in _parts(canvas == HIDDEN, how.steps, size):
         many = (canvas[:, part] == HIDDEN).sum(1)  # [B]
         for index in range(count):
             hidden = _within(frame.tokens == HIDDEN, part)
             if not hidden.any():
                 break
             said = subs(network(frame.tokens, part), frame.tokens)  # [B,L,V]
-            drawn = _drawn(said, temperature, source)
-            if sampler == "ancestral":
+            drawn = _drawn(said, how.temperature, source)
+            if how.sampler == "ancestral":
                 stays = (count - index - 1) / (count - index)  # s/t
                 chosen = hidden & (torch.rand(hidden.shape, generator=source, dtype=torch.float64) >= stays)
             else:
-                free = sampler in ("random", "block")
-                merit = torch.rand(hidden.shape, generator=source).double() if free else _merit(said, drawn, late)
+                free = how.sampler in ("random", "block")
+                merit = torch.rand(hidden.shape, generator=source).double() if free else _merit(said, drawn, how.late)
                 chosen = _best(merit, hidden, many // count + (index < many % count))
             frame = _after(frame, said, drawn, chosen, _within(frame.tokens == HIDDEN, network.looks(part)))
             frame = replace(frame, passes=network.passes, tape=network.tape)
@@ -155,14 +165,14 @@ class _Blocks:
         return part
 
 
-def _check(model: nn.Module, canvas: Tensor, sampler: str, steps: int, guidance: float) -> None:
-    if sampler not in SAMPLERS:
-        raise ValueError(f"no sampler {sampler!r}; known: {', '.join(SAMPLERS)}")
-    if canvas.dim() != 2 or steps < 1:
-        raise ValueError(f"canvases [B,L] and at least one step, not {tuple(canvas.shape)} and {steps}")
-    if (sampler == "block") != bool(block_size(model)):
+def _check(model: nn.Module, canvas: Tensor, how: Sampling) -> None:
+    if how.sampler not in SAMPLERS:
+        raise ValueError(f"no sampler {how.sampler!r}; known: {', '.join(SAMPLERS)}")
+    if canvas.dim() != 2 or how.steps < 1:
+        raise ValueError(f"canvases [B,L] and at least one step, not {tuple(canvas.shape)} and {how.steps}")
+    if (how.sampler == "block") != bool(block_size(model)):
         raise ValueError("block diffusion, and nothing else, is sampled block by block")
-    if guidance and sampler == "block":
+    if how.guidance and how.sampler == "block":
         raise ValueError("there is no guidance in block diffusion: its cache is made with the given words")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.denoising import HIDDEN, subs, twice
-from models.processes.diffusion import LATE, SAMPLERS, TOP, denoise
+from models.processes.diffusion import LATE, SAMPLERS, TOP, Sampling, denoise
 from models.tape import Tape
 from models.tasks.canvas import blank
 from models.tasks.tokenizer import INDEX, MASK, PAD, VOCABULARY
@@ -20,9 +20,9 @@ WHOLE = [sampler for sampler in SAMPLERS if sampler != "block"]
 NETWORK, BLOCKS = Guess(3.0), small_blocks().float()
 
 
-def frames(canvas, sampler, steps=8, *, model=None, temperature=1.0, **choices):
+def frames(canvas, sampler, steps=8, *, model=None, temperature=1.0, fixed=None, tape=None, **choices):
     model = model or (BLOCKS if sampler == "block" else NETWORK)
-    return list(denoise(model, canvas, sampler=sampler, steps=steps, temperature=temperature, **choices))
+    return list(denoise(model, canvas, Sampling(sampler, steps, temperature, **choices), fixed, tape=tape))
 
 
 def canvases(rows, length, share, seed):
