@@ -8,6 +8,7 @@ from models.architecture import Architecture, Published
 from models.backbone import Layer
 from models.entries.parts import gated, latent, mlp, softmax, sparse
 from models.mixers.softmax import SoftmaxAttention
+from models.ops.attention import Window
 
 ENTRIES = (
     Architecture(
@@ -90,7 +91,7 @@ ENTRIES = (
         "Window",
         "local",
         "Softmax attention that sees the last 16 tokens only; what leaves the window is gone.",
-        (Layer(partial(softmax, window=16), mlp(168)),) * 4,
+        (Layer(partial(softmax, mask=Window(16)), mlp(168)),) * 4,
         "Longformer, 2004.05150",
         "2020-04",
     ),

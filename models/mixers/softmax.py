@@ -174,7 +174,6 @@ class SoftmaxAttention(Module):
         heads: int,
         head_dim: int,
         kv_heads: int | None = None,
-        window: int | None = None,
         mask: Mask = CAUSAL,
         rotary: float = 1.0,
         scale: float | None = None,
@@ -183,8 +182,8 @@ class SoftmaxAttention(Module):
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads or heads, head_dim
-        self.gated, self.window = gated, window
-        self.mask: Mask = mask if window is None else Window(window)
+        self.gated, self.mask = gated, mask
+        self.window = mask.size if isinstance(mask, Window) else None
         self.materialise = False  # True: store the T×S matrix (the textbook form) instead of the fused kernel
         # rows: query heads, key heads, value heads, then the gate's heads
         self.qkv = Linear(width, (heads * (2 if gated else 1) + 2 * self.kv_heads) * head_dim, bias=False)

@@ -10,6 +10,7 @@ from models.mixers.softmax import SoftmaxAttention
 from models.mixers.ssm import S4D
 from models.mixers.xlstm import SLSTM
 from models.ops import dplr, lti, recurrence, slstm
+from models.ops.attention import Window
 from models.tape import Tape
 from tests.models.contract import WIDTH, close, enlarged, inputs, pieces, run, walked
 from tests.models.variants import ALL, CACHES, HEADS, MEMORIES, REMEMBERING, TABLE, made
@@ -191,7 +192,7 @@ def test_a_module_in_bfloat16_remembers_in_float32(name):
 
 
 def test_a_window_of_one_keeps_nothing():
-    mixer = enlarged(SoftmaxAttention(WIDTH, **HEADS, window=1))
+    mixer = enlarged(SoftmaxAttention(WIDTH, **HEADS, mask=Window(1)))
     with torch.inference_mode():
         assert state_bytes(mixer(inputs(200), mixer.init_state(2))[1]) == 0
 

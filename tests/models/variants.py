@@ -17,6 +17,7 @@ from models.mixers.softmax import SoftmaxAttention
 from models.mixers.sparse import SparseAttention
 from models.mixers.ssm import H3, S4, S4D
 from models.mixers.xlstm import MLSTM, SLSTM
+from models.ops.attention import Window
 from tests.models.contract import WIDTH, enlarged
 
 HEADS = {"heads": 4, "head_dim": 8}
@@ -27,9 +28,9 @@ DEEP = {"layer": 1, "layers": 3}
 
 CACHES = {
     "softmax": lambda: SoftmaxAttention(WIDTH, **HEADS),
-    "softmax, window": lambda: SoftmaxAttention(WIDTH, **HEADS, window=9),
+    "softmax, window": lambda: SoftmaxAttention(WIDTH, **HEADS, mask=Window(9)),
     "softmax, gqa": lambda: SoftmaxAttention(WIDTH, **HEADS, kv_heads=2),
-    "softmax, mqa and window": lambda: SoftmaxAttention(WIDTH, **HEADS, kv_heads=1, window=80),
+    "softmax, mqa and window": lambda: SoftmaxAttention(WIDTH, **HEADS, kv_heads=1, mask=Window(80)),
     "softmax, gated": lambda: SoftmaxAttention(WIDTH, **HEADS, gated=True, qk_norm=True, rotary=0.25),
     "softmax, norm of all heads": lambda: SoftmaxAttention(WIDTH, **HEADS, kv_heads=2, rotary=0.5, qk_norm="all heads"),
     "softmax, scale, no positions": lambda: SoftmaxAttention(WIDTH, **HEADS, kv_heads=2, rotary=0.0, scale=1 / 8),

@@ -15,6 +15,7 @@ from models.backbone import Backbone, Layer
 from models.ffn import MixtureOfExperts, SwiGLU
 from models.mixers.delta import GatedDeltaNet
 from models.mixers.softmax import SoftmaxAttention
+from models.ops.attention import CAUSAL, Window
 from models.zoo import ZOO
 from tests.oracles.mixtures import ROPE, stack
 from tests.oracles.reference import VOCABULARY, WIDTH, Renames, compare, frame, swiglu
@@ -58,8 +59,9 @@ def llama(layers, *, width, head_dim, kv_heads, hidden, window=None):
 
 @pytest.mark.parametrize(("kv_heads", "window"), [(4, None), (2, None), (1, None), (4, 5), (2, 16)])
 def test_softmax_attention_is_llamas_and_mistrals(kv_heads, window):
+    mask = CAUSAL if window is None else Window(window)
     layer = Layer(
-        partial(SoftmaxAttention, heads=4, head_dim=10, kv_heads=kv_heads, window=window), partial(SwiGLU, hidden=48)
+        partial(SoftmaxAttention, heads=4, head_dim=10, kv_heads=kv_heads, mask=mask), partial(SwiGLU, hidden=48)
     )
     llama([layer] * 2, width=WIDTH, head_dim=10, kv_heads=kv_heads, hidden=48, window=window)
 
