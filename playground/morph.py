@@ -53,6 +53,7 @@ class Layer:
     trained: bool
 
     @property
+    @torch.no_grad()
     def head(self) -> int:
         """The head whose rows change most when its decay is switched off."""
         on, off = (_shares(matrix(inputs(self, Recurrence(kind, erase=True, conv=True)))) for kind in ENDS)

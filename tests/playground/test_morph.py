@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import checkpoints
 from models.tape import Tape
 from models.traits import DECAYS, FLAGS, Recurrence
 from playground import morph
@@ -155,6 +156,16 @@ def test_what_the_page_says_to_look_for(seed: int) -> None:
     told = view.look_for(layer)
     assert f"Head {reader + 1} reads the answers most, and loses them without" in told
     assert f"Head {layer.head + 1} changes most when the decay goes" in told
+
+
+def test_a_model_that_another_page_loaded_can_be_morphed() -> None:
+    """Its weights want gradients then, and what came into the layer was made without."""
+    request = Request(page="family")
+    found = morph.morph(request)
+    loaded = checkpoints.load(SOURCE).layers[found.layer.index].mixer
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    other = replace(found, layer=replace(found.layer, mixer=loaded))
+    assert view.payload(request, other)["look"] == view.payload(request, found)["look"]
 
 
 @pytest.mark.parametrize("member", recurrent(), ids=lambda member: member.entry.id)
