@@ -27,10 +27,19 @@ def save(id: str, model: Backbone, facts: dict[str, Any], folder: Path = FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{id}.safetensors"
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, path)
-    entries = manifest(folder)
-    entries[id] = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **facts}
-    (folder / MANIFEST).write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    _enter(id, {"file": path.name, "sha256": digest, **facts}, folder)
     return path
+
+
+def amend(id: str, facts: dict[str, Any], folder: Path = FOLDER) -> None:
+    """Replace some facts of a checkpoint in the manifest; KeyError if it is not there."""
+    _enter(id, manifest(folder)[id] | facts, folder)
+
+
+def _enter(id: str, facts: dict[str, Any], folder: Path) -> None:
+    entries = manifest(folder) | {id: facts}
+    (folder / MANIFEST).write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
 
 
 def manifest(folder: Path = FOLDER) -> dict[str, Any]:

@@ -1,18 +1,28 @@
-"""How well a model does its tasks, on fresh data that no training run has seen (its own seeds, held-out texts)."""
+"""How well a model does its tasks, on fresh data that no training run has seen (its own seeds, held-out texts).
+
+    python -m models.evaluation mha mamba2           evaluate these checkpoints again; none named: all
+
+A training run evaluates its model itself; this is for when what is asked has changed since.
+"""
 
 from __future__ import annotations
 
+import argparse
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from models import checkpoints
 from models.processes.autoregressive import generate
 from models.tasks import batches, programs, stories
+from models.tasks.prompts import LONGEST
 from models.tasks.tokenizer import END, STOP, decode, encode
+from models.zoo import ZOO
 
 TEST_SEED = 1_000_003
 PAIRS = (4, 8, 16, 32, 42, 64, 90, 128, 186, 250)
@@ -21,6 +31,16 @@ COPIES = (4, 8, 16)
 ENTRIES = (2, 4, 8, 12, 16)
 TEMPERATURE, LONGEST_STORY = 0.5, 64
 BOOK, BANDS = 40, 5  # pairs of the phone book in which accuracy by distance is told, in so many equal parts
+
+
+def names_asked(pairs: int) -> int:
+    """How many names of a phone book are asked for in one text. Each question is also one more thing to remember."""
+    return min(8, pairs, (LONGEST - 2 * pairs) // 2)
+
+
+def entries_asked(entries: int) -> int:
+    """The same for a phone book of full names."""
+    return min(4, entries)
 
 
 @torch.inference_mode()
@@ -32,24 +52,23 @@ def accuracy(model: nn.Module, batch: batches.Batch, device: torch.device | str 
 
 
 def report(
-    model: nn.Module, device: torch.device | str = "cpu", questions: int = 384, seed: int = TEST_SEED
+    model: nn.Module, device: torch.device | str = "cpu", rows: int = 96, seed: int = TEST_SEED
 ) -> dict[str, dict[str, float]]:
-    """Accuracy on each task by size: recall (four questions each), patterns, copies, whole programs, stories.
+    """Accuracy on each task by size: recall (`rows` phone books), patterns, copies, whole programs, stories.
 
     And two checks: recall by the distance of what is asked for, and, for hybrids, without their attention layers.
     A row of a program counts if every word of its execution is right, greedy decoding from the program alone.
     """
     generator = torch.Generator().manual_seed(seed)
-    asked = min(PAIRS)
-    recall = {
-        str(pairs): accuracy(model, batches.recall(generator, questions // asked, pairs, asked), device)
-        for pairs in PAIRS
-    }
+    recall = recalled(model, PAIRS, rows, generator, device)
     copied = {
         str(length): accuracy(model, batches.induction(generator, 16, length, length // 4, length // 2), device)
         for length in LENGTHS
     }
-    full = {str(entries): accuracy(model, batches.full_names(generator, 64, entries, 2), device) for entries in ENTRIES}
+    full = {
+        str(entries): accuracy(model, batches.full_names(generator, 64, entries, entries_asked(entries)), device)
+        for entries in ENTRIES
+    }
     lists = {str(words): accuracy(model, batches.copying(generator, 64, 4 * words, words), device) for words in COPIES}
     executed = {
         name: accuracy(model, batches.program(generator, 96, level, held_out=True), device, whole=True)
@@ -62,12 +81,22 @@ def report(
     return {task: _rounded(values) for task, values in parts.items()}
 
 
+def recalled(
+    model: nn.Module, loads: Sequence[int], rows: int, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> dict[str, float]:
+    """Share of right answers by number of pairs, each on so many phone books."""
+    return {
+        str(pairs): accuracy(model, batches.recall(generator, rows, pairs, names_asked(pairs)), device)
+        for pairs in loads
+    }
+
+
 def by_distance(
     model: nn.Module, device: torch.device | str = "cpu", rows: int = 128, seed: int = TEST_SEED
 ) -> dict[str, float]:
     """Recall in a book of BOOK pairs by the place of the pair that is asked for: "1-8" are the oldest ones."""
     right, asked = torch.zeros(BOOK), torch.zeros(BOOK)
-    batch = batches.recall(torch.Generator().manual_seed(seed + 2), rows, BOOK, 6)
+    batch = batches.recall(torch.Generator().manual_seed(seed + 2), rows, BOOK, names_asked(BOOK))
     with torch.inference_mode():
         said = model(batch.tokens.to(device))[0].argmax(-1).cpu()
     names = batch.tokens[:, : 2 * BOOK : 2]
@@ -112,10 +141,7 @@ def without_attention(
         return None
     generator = torch.Generator().manual_seed(seed + 1)
     with silenced(model):
-        return {
-            str(pairs): accuracy(model, batches.recall(generator, 64, pairs, min(6, pairs)), device)
-            for pairs in (4, 16, 42)
-        }
+        return recalled(model, (4, 16, 42), 64, generator, device)
 
 
 def told(
@@ -151,3 +177,22 @@ def continued(
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Evaluate checkpoints again, and enter it into their manifest.")
+    parser.add_argument("ids", nargs="*", help="none: all that the folder has")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--folder", type=Path, default=checkpoints.FOLDER)
+    options = parser.parse_args()
+    has = [id for id in checkpoints.manifest(options.folder) if id in ZOO]
+    if unknown := [id for id in options.ids if id not in has]:
+        parser.error(f"no checkpoint of {', '.join(unknown)}; there are: {', '.join(has)}")
+    for id in options.ids or has:
+        found = report(checkpoints.load(id, options.folder, options.device), options.device)
+        checkpoints.amend(id, {"accuracy": found}, options.folder)
+        print(id, found, flush=True)
+
+
+if __name__ == "__main__":
+    main()

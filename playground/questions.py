@@ -15,11 +15,10 @@ import torch
 from torch import Generator, Tensor
 
 from models.curriculum import Curriculum, Recipe
-from models.evaluation import COPIES, ENTRIES, LENGTHS, PAIRS
+from models.evaluation import COPIES, ENTRIES, LENGTHS, PAIRS, entries_asked, names_asked
 from models.tasks import batches
 from models.tasks.tokenizer import NUMBER_IDS, PLAIN_IDS
 
-LONGEST = 512  # tokens of a text
 AREA = 4  # of a list to copy: words and blanks, in multiples of its words
 FRESH = 2**31  # this page's seeds begin here
 
@@ -56,16 +55,12 @@ class Task:
 # ------------------------------------------------------------------------------------------------------ the four tasks
 
 
-def _asked(pairs: int) -> int:
-    return min(8, pairs, (LONGEST - 2 * pairs) // 2)
-
-
 def _recall(generator: Generator, rows: int, pairs: int) -> batches.Batch:
-    return batches.recall(generator, rows, pairs, _asked(pairs))
+    return batches.recall(generator, rows, pairs, names_asked(pairs))
 
 
 def _names(generator: Generator, rows: int, entries: int) -> batches.Batch:
-    return batches.full_names(generator, rows, entries, min(entries, 4))
+    return batches.full_names(generator, rows, entries, entries_asked(entries))
 
 
 def _copying(generator: Generator, rows: int, words: int) -> batches.Batch:
@@ -128,9 +123,9 @@ TASKS = {
             loads=PAIRS,
             guesses=len(NUMBER_IDS),
             make=_recall,
-            text=lambda pairs: 2 * (pairs + _asked(pairs)),
+            text=lambda pairs: 2 * (pairs + names_asked(pairs)),
             kept=lambda pairs: 2 * pairs,
-            answers=_asked,
+            answers=names_asked,
             distances=_back_to_pair,
         ),
         Task(
@@ -141,9 +136,9 @@ TASKS = {
             loads=(*ENTRIES, 24, 32, 64),
             guesses=len(NUMBER_IDS),
             make=_names,
-            text=lambda entries: 4 * (entries + min(entries, 4)),
+            text=lambda entries: 4 * (entries + entries_asked(entries)),
             kept=lambda entries: 4 * entries,
-            answers=lambda entries: 2 * min(entries, 4),
+            answers=lambda entries: 2 * entries_asked(entries),
             distances=_back_to_entry,
         ),
         Task(

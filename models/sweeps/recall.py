@@ -27,17 +27,11 @@ from models.training import needs
 from models.zoo import ZOO
 
 STEPS = 2400
-TOKENS = 3072  # a step, exactly
-QUERIES = {
-    2: 2,
-    4: 2,
-    8: 4,
-    16: 8,
-    32: 16,
-    44: 20,
-}  # by pairs: a row has 2 (pairs + queries) tokens, which divide TOKENS
-FEW = (2, 4, 6)  # pairs of the first phone books, with two questions
-PATTERN = 48  # tokens of the first patterns
+TOKENS = 2048  # a step, exactly
+# By pairs; a row has 2 (pairs + queries) tokens, and its tokens divide TOKENS.
+QUERIES = {2: 2, 4: 4, 8: 8, 16: 16, 32: 32, 44: 20}
+FEW = {2: 2, 4: 4, 6: 2}  # the same for the first phone books
+PATTERN = 64  # tokens of the first patterns
 LEVELS = tuple(QUERIES)
 LOADS = tuple(pairs for pairs in PAIRS if pairs <= 128)  # pairs at which a trained stack is asked
 ROWS, QUESTIONS = 128, 6  # phone books a load, and names asked in each
@@ -109,7 +103,7 @@ class Lessons(Curriculum):
         if self.stage == "few words" and self.recipe.induction_first:
             return {"induction": batches.induction(generator, TOKENS // PATTERN, PATTERN, 4, 20, symbols=64)}
         if self.stage == "few words":
-            pairs, queries = self.random.choice(FEW), 2
+            pairs, queries = self.random.choice(list(FEW.items()))
         else:
             pairs = self.ladders["recall"].draw(self.random)
             queries = QUERIES[pairs]

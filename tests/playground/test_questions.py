@@ -10,7 +10,8 @@ from models import checkpoints
 from models.curriculum import LONG_PAIRS, LONG_PATTERNS, Recipe
 from models.evaluation import TEST_SEED
 from models.tasks.batches import IGNORE, Batch
-from playground.questions import FRESH, LONGEST, TASKS, Task, draw, trained
+from models.tasks.prompts import LONGEST
+from playground.questions import FRESH, TASKS, Task, draw, trained
 from playground.request import TASKS as OFFERED
 
 EVERY = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
