@@ -1,6 +1,7 @@
 """Canvases of stories, the trainer of who writes by denoising, and what its report says."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -143,6 +144,19 @@ def test_a_trained_model_is_kept_with_its_facts(id, tmp_path, capsys):
     assert "2/2" in capsys.readouterr().out
     with pytest.raises(CheckpointError, match="models.storytelling bd3lm"):
         checkpoints.load("bd3lm", tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_passes_train_the_same_model(tmp_path):
+    recipe = story_recipe("llada", **SHORT | {"steps": 2, "lengths": (48,)})
+    for compiled in (False, True):
+        sizes = {"count": 2, "texts": 3, "samples": 2}
+        facts = train("llada", recipe, logs=tmp_path, folder=tmp_path / str(compiled), compiled=compiled, **sizes)
+        assert facts["compiled"] is compiled
+    plain, fused = (checkpoints.load("llada", tmp_path / name).state_dict() for name in ("False", "True"))
+    for name, value in plain.items():
+        assert torch.allclose(value, fused[name], atol=1e-4 * value.abs().max().item()), name
 
 
 def test_samples_are_canvases_and_are_judged():
