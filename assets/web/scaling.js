@@ -10,10 +10,10 @@ const COLUMNS = { prefill: "Prefill", peak: "Peak memory", decode: "Decode", cac
 const lengthWords = (n) => (n >= 1024 ? `${n / 1024}k` : String(n));
 const pointAt = (series, measure, n) => series.points[measure].find((point) => point.n === n);
 
-// What a cell of the table says: [value, unit] of a point, or why there is none.
-function said(point, running) {
+// What a cell of the table says: [value, unit] of a point, or why there is none (`whole`: in as many words as it takes).
+function said(point, running, whole = false) {
   if (!point) return [running ? "…" : "–", ""];
-  return point.words ? ["✕", point.words] : [point.text, point.unit];
+  return point.words ? ["✕", whole ? point.words : point.needs || point.words] : [point.text, point.unit];
 }
 
 class ScalingPage extends ChartPage {
@@ -71,10 +71,10 @@ class ScalingPage extends ChartPage {
       const cell = this.rows[i].cells[m];
       cell.replaceChildren(value, ...(unit ? [el("small", { text: `${THIN}${unit}` })] : []));
       cell.classList.toggle("sc-absent", Boolean(point?.words));
-      cell.title = point?.spread ? `${point.spread}` : "";
+      cell.title = point?.spread || point?.words || "";
     }));
     for (const measure of MEASURES) {
-      const values = payload.series.map((s) => `${s.label} ${said(pointAt(s, measure, guide), running).join(" ")}`);
+      const values = payload.series.map((s) => `${s.label} ${said(pointAt(s, measure, guide), running, true).join(" ")}`);
       this.placeGuide(this.charts[measure], lengthWords(guide), `${payload.titles[measure].join(", ")}; length N`, `N = ${guide}: ${values.join(", ")}`);
     }
   }
