@@ -16,7 +16,6 @@ from models.zoo import ZOO
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "measurements"
 KINDS = ("capacity", "ratio")
-MACHINE = ("gpu", "device", "processor", "cpu", "machine")  # what tells a machine, best first
 
 
 @dataclass(frozen=True)
@@ -102,15 +101,19 @@ def _curve(id: str, attention: int | None, runs: list[dict[str, Any]]) -> Curve:
     return Curve(key, id, entry.name, entry.short, entry.family, attention, layers, tuple(points), held, seeds)
 
 
+def _trained_on(machine: Mapping[str, Any]) -> str:
+    """The name of the GPU, or else of the processor."""
+    on_gpu = str(machine.get("device", "")).startswith("cuda") and machine.get("gpu")
+    return str(on_gpu or machine.get("processor") or "")
+
+
 def _source(facts: dict[str, Any], runs: list[dict[str, Any]]) -> str:
-    """ "recorded 2026-11-30, commit 1a2b3c4, x86_64, torch 2.13.0; 3 seeds, 3.1 million tokens a run"."""
-    machine = facts["machine"]
-    named = [machine] if isinstance(machine, str) else [machine.get(part) for part in MACHINE]
+    """ "recorded 2026-11-30, commit 1a2b3c4, Some Processor, torch 2.13.0; 3 seeds, 3.1 million tokens a run"."""
     seeds, tokens = {run["seed"] for run in runs}, [int(run["tokens"]) for run in runs]
     parts = [
         f"recorded {facts['date']}",
         f"commit {str(facts['commit'])[:7]}",
-        next((str(one) for one in named if one), ""),
+        _trained_on(facts["machine"]),
     ]
     parts += [f"torch {facts['versions']['torch']}"] if "torch" in facts["versions"] else []
     cost = f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}"

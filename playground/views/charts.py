@@ -173,6 +173,9 @@ def ring(x: float, y: float, size: int) -> Figure:
 # -------------------------------------------------------------------------------------------------------------- words
 
 
+NAME_SHIFT, LEADER = 13, 16  # px from a curve's end to its name, and more where a line leads there
+
+
 def note(text: str, x: float, y: float, at: Space, *, ink: str, **place: Any) -> Note:
     """Words at a data point (annotations of a log axis are placed by logarithm)."""
     return {
@@ -195,8 +198,11 @@ def axis_name(text: str) -> Note:
     return {"text": text, "xshift": 8, "yshift": -7, **place, **style}
 
 
-def end_names(ends: Sequence[tuple[str, float, int]], x: float, at: Space) -> list[Note]:
-    """Names of (text, value, lines) beside the curves' ends at `x`, pushed apart."""
+def end_names(ends: Sequence[tuple[str, float, int]], x: float, at: Space, tints: Sequence[str] = ()) -> list[Note]:
+    """Names of (text, value, lines) beside the curves' ends at `x`, pushed apart.
+
+    `tints`: the curves' colours, if lines of them are to lead to the names that were pushed far; for many curves.
+    """
     wishes = [at.at(x, value)[1] for _, value, _ in ends]
     heights = [LINE_HEIGHT + SECOND_LINE * (lines - 1.0) for _, _, lines in ends]
     wishes = [w + (h - LINE_HEIGHT) / 2 for w, h in zip(wishes, heights, strict=True)]
@@ -204,5 +210,10 @@ def end_names(ends: Sequence[tuple[str, float, int]], x: float, at: Space) -> li
     found = []
     for (text, value, _), place in zip(ends, places, strict=True):
         shift = at.at(x, value)[1] - place
-        found.append(note(text, x, value, at, ink="@ink", xanchor="left", xshift=13, yshift=shift, yanchor="middle"))
+        left = NAME_SHIFT + (LEADER if tints else 0)
+        found.append(note(text, x, value, at, ink="@ink", xanchor="left", xshift=left, yshift=shift, yanchor="middle"))
+    for (_, value, _), place, tint in zip(ends, places, tints, strict=False):
+        line = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": tint, "standoff": 6}
+        down = place - at.at(x, value)[1]
+        found.append(note("", x, value, at, ink="@ink") | line | {"ax": NAME_SHIFT + LEADER - 1, "ay": down})
     return found

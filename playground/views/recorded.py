@@ -14,7 +14,7 @@ from playground.views.plane import Space, colour, padded
 from playground.views.sayings import share_text
 
 TITLES = {"capacity": "Capacity by seeds", "ratio": "Attention layers that a stack needs"}
-SEEDS = "mean of the seeds, with the least and the most"
+SEEDS = "mean over seeds, least and most"
 DETAILS = {"capacity": SEEDS, "ratio": f"{SEEDS}, at {{}} {{}}"}
 
 
@@ -46,10 +46,10 @@ def capacity(sweep: Sweep, _load: int, unit: str) -> Figure:
     for curve in sweep.curves:
         data += _drawn(curve, sweep.curves, [(m.load, m) for m in curve.points if m.load in loads])
     ends = [(curve.short, _at(curve, loads[-1]).value, 1) for curve in sweep.curves]
-    layout = frame(
-        wide, "capacity", spaced_ticks(loads, wide), QUARTERS, [*end_names(ends, loads[-1], wide), axis_name(unit)]
-    )
-    small = narrowed(layout, narrow, end_names(ends, loads[-1], narrow), spaced_ticks(loads, narrow))
+    tints = [colour(curve, sweep.curves) for curve in sweep.curves]
+    names, narrow_names = (end_names(ends, loads[-1], space, tints) for space in (wide, narrow))
+    layout = frame(wide, "capacity", spaced_ticks(loads, wide), QUARTERS, [*names, axis_name(unit)])
+    small = narrowed(layout, narrow, narrow_names, spaced_ticks(loads, narrow))
     return {"data": data, "layout": layout, "narrow": small}
 
 

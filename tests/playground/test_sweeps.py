@@ -38,7 +38,7 @@ RATIO = [
 def folder(tmp_path: Path) -> Path:
     for kind, runs in (("capacity", CAPACITY), ("ratio", RATIO)):
         facts = {
-            "machine": {"processor": "some CPU", "cores": 2},
+            "machine": {"processor": "some CPU", "cores": 2, "gpu": "some GPU", "device": "cpu"},
             "versions": {"torch": "2.13.0"},
             "date": "2026-12-01",
         }
@@ -58,6 +58,23 @@ def test_the_mean_over_seeds_of_the_chosen_runs(folder: Path) -> None:
     assert [p.load for p in mha.points] == [4, 64]
     for part in ("2026-12-01", "0123456", "some CPU", "torch 2.13.0", "2 seeds", "1.4 million tokens"):
         assert part in sweep.source
+
+
+def test_a_gpu_is_named_where_it_trained(folder: Path) -> None:
+    path = folder / "ratio.json"
+    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda:0"'))
+    assert "some GPU" in read("ratio", "recall", folder).source
+    assert "some GPU" not in read("capacity", "recall", folder).source
+
+
+def test_a_line_of_its_colour_leads_from_every_curve_to_its_name(folder: Path) -> None:
+    figure = section(read("capacity", "recall", folder), "pairs")["figures"]["64"]
+    for layout in (figure["layout"], figure["narrow"]):
+        names = [note for note in layout["annotations"] if note["text"] in ("Softmax", "Mamba-2")]
+        lines = [note for note in layout["annotations"] if note["showarrow"]]
+        for name, line, curve in zip(names, lines, figure["data"], strict=True):
+            assert (line["x"], line["y"]) == (name["x"], name["y"]) and line["ay"] == pytest.approx(-name["yshift"])
+            assert line["arrowcolor"] == curve["line"]["color"] and 0 < line["ax"] < name["xshift"]
 
 
 def test_capacity_is_drawn_as_recorded(folder: Path) -> None:
