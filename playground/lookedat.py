@@ -56,7 +56,7 @@ def looked_at(model: Backbone, canvases: Tensor, device: torch.device) -> Looked
         LookedLayer(
             block.mixer.label,
             not block.mixer.stochastic,
-            names_of(block.mixer, maps[0].shape[1]),
+            tuple(f"head {head + 1}" for head in range(maps[0].shape[1])),
             np.concatenate(maps),
             float(np.sqrt(error[0] / max(error[1], 1e-30))),
         )
@@ -73,14 +73,6 @@ def shares(mix: Tensor, stochastic: bool) -> Tensor:
 def companded(values: Array) -> Array:
     """Numbers from -1 to 1 as bytes, 128 for zero, finer near it: sign · √magnitude."""
     return (128 + np.rint(127 * np.sign(values) * np.sqrt(np.abs(values)))).clip(1, 255).astype(np.uint8)
-
-
-def names_of(mixer: object, heads: int) -> tuple[str, ...]:
-    """head 1 …; where a mixer runs both ways, those of the way ahead come first."""
-    if hasattr(mixer, "back"):
-        half = heads // 2
-        return tuple(f"head {head % half + 1} {'back' if head >= half else 'ahead'}" for head in range(heads))
-    return tuple(f"head {head + 1}" for head in range(heads))
 
 
 def sharpest(layers: tuple[LookedLayer, ...]) -> tuple[int, int]:

@@ -2,14 +2,14 @@
 
 All have four layers and width 64. They share the words with the zoo, learn nothing but stories, and know at most
 `PLACES` places apart. MDLM is a way to sample and no network of its own: it runs on LLaDA's. LLaDA with Mamba-2 is not
-a published model: it is LLaDA's process on another stack of the zoo.
+a published model: it is LLaDA's process on Hydra, which is how Mamba-2 reads in both directions.
 """
 
 from __future__ import annotations
 
 from models.architecture import Architecture
 from models.backbone import Frame, Layer
-from models.entries.parts import block_softmax, full_softmax, mamba2_both_ways, mlp, softmax
+from models.entries.parts import block_softmax, full_softmax, hydra, mlp, softmax
 
 PLACES = 64  # tokens of the longest canvas
 BLOCK = 8  # tokens of a block
@@ -32,9 +32,9 @@ ENTRIES = (
         "LLaDA with Mamba-2",
         "LLaDA-M2",
         "diffusion",
-        "The same denoising by two recurrences: Mamba-2 along the text, and another one back.",
-        (Layer(mamba2_both_ways, mlp(96)),) * 4,
-        "Large Language Diffusion Models, 2502.09992; Transformers are SSMs, 2405.21060",
+        "The same denoising by a recurrence in both directions: Hydra, which is Mamba-2 ahead and back as one matrix.",
+        (Layer(hydra, mlp(136)),) * 4,
+        "Large Language Diffusion Models, 2502.09992; Hydra, 2407.09941",
         "2025-02",
         frame=Frame(places=PLACES),
         process="masked",

@@ -11,9 +11,10 @@ from functools import partial
 
 from models.architecture import HEAD_DIM, HEADS
 from models.ffn import SwiGLU
-from models.mixers.bothways import BothWays, FullAttention
+from models.mixers.bothways import FullAttention
 from models.mixers.delta import GatedDeltaNet
 from models.mixers.deltarule import KimiDelta
+from models.mixers.hydra import Hydra
 from models.mixers.latent import LatentAttention
 from models.mixers.mamba import Mamba2
 from models.mixers.softmax import SoftmaxAttention
@@ -47,7 +48,7 @@ delta = partial(GatedDeltaNet, heads=HEADS, key_dim=HEAD_DIM, value_dim=HEAD_DIM
 kimi = partial(KimiDelta, heads=HEADS, key_dim=HEAD_DIM, value_dim=HEAD_DIM)
 mamba2 = partial(Mamba2, heads=HEADS, head_dim=HEAD_DIM, state_size=HEAD_DIM)
 full_softmax = partial(FullAttention, heads=HEADS, head_dim=HEAD_DIM)
-mamba2_both_ways = partial(BothWays, make=mamba2)
+hydra = partial(Hydra, heads=HEADS, head_dim=HEAD_DIM, state_size=2 * HEAD_DIM)
 narrow_softmax = partial(SoftmaxAttention, heads=HEADS, head_dim=NARROW_DIM)
 narrow_mamba2 = partial(Mamba2, heads=HEADS, head_dim=NARROW_DIM, state_size=HEAD_DIM)
 
