@@ -88,7 +88,7 @@ def test_a_branch_takes_the_steps_that_are_left_or_keeps_the_pace() -> None:
 
 
 def test_every_step_has_its_maps() -> None:
-    for denoiser, sampler, heads in (("llada", "confidence", 4), ("llada-mamba", "random", 8), ("bd3lm", "block", 4)):
+    for denoiser, sampler, heads in (("llada", "confidence", 4), ("llada-mamba", "random", 4), ("bd3lm", "block", 4)):
         done = last(length=16, steps=4, denoiser=denoiser, sampler=sampler)
         assert done.looked is not None
         for layer in done.looked.layers:
