@@ -132,7 +132,7 @@ def test_temperature_and_top_k_belong_to_stories_and_need_a_run(visitor: Visitor
 
 
 def test_stop_keeps_what_is_written(visitor: Visitor) -> None:
-    page = visitor.open("?architectures=slstm,dsa&scenario=story&length=512&temperature=2", until=None)
+    page = visitor.open("?architectures=slstm,dsa,xlstm,rwkv7&scenario=story&length=512&temperature=2", until=None)
     page.locator("#view-compare .ba-story .ba-token").nth(5).wait_for()
     page.locator("#stop-compare").click()
     first = wait_for(page, "compare", "stopped")
