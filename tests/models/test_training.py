@@ -1,11 +1,12 @@
 """Training is reproducible and resumable, and the shipped checkpoints do what their manifest says."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 
-from models import checkpoints, training
+from models import checkpoints, evaluation, training
 from models.checkpoints import CheckpointError
 from models.curriculum import Curriculum, Ladder, Recipe
 from models.evaluation import (
@@ -227,6 +228,26 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     again = checkpoints.load("mamba2", tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
     assert checkpoints.manifest(tmp_path)["mamba2"]["steps"] == 7
+
+
+def test_checkpoints_are_evaluated_again(tmp_path, monkeypatch, capsys):
+    """Only what was found out about the model changes in the manifest, and only of those that are named."""
+    for id in ("mha", "mamba2"):
+        checkpoints.save(id, build(id), {"accuracy": {"recall": {"42": 0.5}}, "steps": 7}, tmp_path)
+    monkeypatch.setattr(evaluation, "report", partial(evaluation.report, rows=2))
+    monkeypatch.setattr(evaluation, "told", lambda *_, **__: {"accepted": 0.0})
+    monkeypatch.setattr("sys.argv", ["evaluation", "mamba2", "--folder", str(tmp_path), "--device", "cpu"])
+    before = checkpoints.manifest(tmp_path)
+    evaluation.main()
+    after = checkpoints.manifest(tmp_path)
+    found = after["mamba2"].pop("accuracy")
+    assert set(found["recall"]) == set(map(str, evaluation.PAIRS)) and found["recall"]["42"] < 0.3
+    before["mamba2"].pop("accuracy")
+    assert after == before and "mamba2" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["evaluation", "kda", "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        evaluation.main()
+    assert "no checkpoint of kda; there are: mamba2, mha" in capsys.readouterr().err
 
 
 def test_a_missing_or_wrong_checkpoint_is_a_sentence(tmp_path):

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from torch import Generator
 
-from models import checkpoints
+from models import checkpoints, evaluation
 from models.curriculum import LONG_PAIRS, LONG_PATTERNS, Recipe
 from models.evaluation import TEST_SEED
 from models.tasks.batches import IGNORE, Batch
 from models.tasks.prompts import LONGEST
+from models.zoo import build
 from playground.questions import FRESH, TASKS, Task, draw, trained
 from playground.request import TASKS as OFFERED
 
@@ -89,3 +90,20 @@ def test_chance_is_a_guess_among_all_words_that_can_be_an_answer() -> None:
         targets = draw(task, task.loads[2], 400, seed=3).targets
         assert len(set(targets[targets != IGNORE].tolist())) <= task.guesses
     assert TASKS["recall"].chance == 1 / 90
+
+
+def test_the_manifest_is_asked_as_the_page_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One chart shows both: accuracies that were recorded with the checkpoints, and those of the page."""
+    asked: list[tuple[int, int]] = []
+
+    def noted(_model: object, batch: Batch, *_: object, **__: object) -> float:
+        asked.append((batch.tokens.shape[1], int((batch.targets[0] != IGNORE).sum())))
+        return 0.0
+
+    monkeypatch.setattr(evaluation, "accuracy", noted)
+    monkeypatch.setattr(evaluation, "told", lambda *_, **__: {})
+    evaluation.report(build("linear"), rows=1)
+    for key, loads in (("recall", evaluation.PAIRS), ("names", evaluation.ENTRIES)):
+        for load in loads:
+            page = draw(TASKS[key], load, 1, seed=0)
+            assert (page.tokens.shape[1], int((page.targets != IGNORE).sum())) in asked
