@@ -78,7 +78,7 @@ def report(
     parts |= {"story": told(model, device, seed=seed), "distance": by_distance(model, device, seed=seed)}
     if (without := without_attention(model, device, seed)) is not None:
         parts["without attention"] = without
-    return {task: _rounded(values) for task, values in parts.items()}
+    return {task: rounded(values) for task, values in parts.items()}
 
 
 def recalled(
@@ -175,7 +175,8 @@ def continued(
     return [text[: text.index(END) + 1] if END in text else text for text in texts]
 
 
-def _rounded(values: dict[str, float]) -> dict[str, float]:
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    """Shares as files keep them."""
     return {name: round(value, 4) for name, value in values.items()}
 
 

@@ -18,7 +18,7 @@ from models import zoo
 from models.architecture import Architecture
 from models.backbone import Backbone, state_bytes
 from models.curriculum import Curriculum, Ladder, Recipe
-from models.evaluation import PAIRS, TEST_SEED, accuracy, hybrid, silenced
+from models.evaluation import PAIRS, TEST_SEED, hybrid, recalled, rounded, silenced
 from models.run import Run
 from models.tasks import batches
 from models.tasks.batches import Batch
@@ -34,7 +34,7 @@ FEW = {2: 2, 4: 4, 6: 2}  # the same for the first phone books
 PATTERN = 64  # tokens of the first patterns
 LEVELS = tuple(QUERIES)
 LOADS = tuple(pairs for pairs in PAIRS if pairs <= 128)  # pairs at which a trained stack is asked
-ROWS, QUESTIONS = 128, 6  # phone books a load, and names asked in each
+ROWS = 128  # phone books a load
 VALIDATION_SEED = TEST_SEED + 1_000_000  # learning rates are chosen on other phone books than are reported
 
 
@@ -120,13 +120,9 @@ class RecallRun(Run):
         super().__init__(entry.id, recipe, device, model, Lessons(recipe))
 
 
-def recalled(model: nn.Module, device: torch.device | str, loads: tuple[int, ...], seed: int) -> dict[str, float]:
+def asked(model: nn.Module, device: torch.device | str, loads: tuple[int, ...], seed: int) -> dict[str, float]:
     """Share of right answers by number of pairs, on the phone books of this seed."""
-    shares = {}
-    for pairs in loads:
-        books = batches.recall(Generator().manual_seed(seed + pairs), ROWS, pairs, min(QUESTIONS, pairs))
-        shares[str(pairs)] = round(accuracy(model, books, device), 4)
-    return shares
+    return rounded(recalled(model, loads, ROWS, Generator().manual_seed(seed), device))
 
 
 @torch.inference_mode()
@@ -144,17 +140,17 @@ def without_attention(model: Backbone, device: torch.device | str) -> dict[str, 
     if not hybrid(model):
         return None
     with silenced(model):
-        return recalled(model, device, LOADS, TEST_SEED)
+        return asked(model, device, LOADS, TEST_SEED)
 
 
 def measured(model: Backbone, device: torch.device | str) -> dict[str, Any]:
     """All that is recorded of a trained stack. `validation`, within the trained sizes, is what rates are chosen by."""
     model.eval()
     trained = tuple(pairs for pairs in LOADS if pairs <= max(LEVELS))
-    validation = recalled(model, device, trained, VALIDATION_SEED)
+    validation = asked(model, device, trained, VALIDATION_SEED)
     return {
         "validation": round(sum(validation.values()) / len(validation), 4),
         "state_bytes": held(model, device),
-        "accuracy": recalled(model, device, LOADS, TEST_SEED),
+        "accuracy": asked(model, device, LOADS, TEST_SEED),
         "without_attention": without_attention(model, device),
     }

@@ -268,7 +268,7 @@ def test_attention_is_silenced_and_restored():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     model.layers[1].mixer.out.weight.data.zero_()
     assert not torch.equal(model(torch.arange(1, 9)[None])[0], logits)
-    assert shares == recall.recalled(model, "cpu", (4, 8, 64), recall.TEST_SEED)
+    assert shares == recall.asked(model, "cpu", (4, 8, 64), recall.TEST_SEED)
     for id, attention in (("mha", None), ("mamba2", 0), ("mamba2", 2)):
         entry = recall.variant(id, layers=2, width=64, attention=attention)
         assert recall.without_attention(recall.construct(entry, 0), "cpu") is None
