@@ -106,19 +106,11 @@ def losses(model: nn.Module, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Te
     return lost, right
 
 
-def loss_of(
-    model: nn.Module,
-    batch: Batch,
-    generator: Generator,
-    device: torch.device | str = "cpu",
-    clip: tuple[float, float] = (LEAST, 1.0),
-    gentle: bool = False,
-) -> tuple[Tensor, float]:
+def loss_of(model: nn.Module, batch: Batch, noise: Noise, device: torch.device | str = "cpu") -> tuple[Tensor, float]:
     """(Σ_hidden w_i CE_i / p) / Σ w, over all places that can be hidden, and the accuracy on the hidden words.
 
-    With weights w of one the divisor is the number of places, B · L, as published. `gentle`: see `gentle_noise`.
+    With weights w of one the divisor is the number of places, B · L, as published.
     """
-    noise = noise_for(batch, block_size(model), generator, clip, gentle)
     hidden, weight = (part.to(device) for part in noise)
     lost, right = losses(model, batch.tokens.to(device), hidden)
     emphasis = emphasised(batch).to(device)
@@ -135,14 +127,19 @@ def noise_for(
     return block_noise(batch.targets, size, generator, clip) if size else whole_noise(batch.targets, generator)
 
 
+def all_noise(batch: Batch) -> Noise:
+    """Everything is hidden that can be, and counts alike."""
+    return Noise(batch.targets != IGNORE, torch.ones(batch.targets.shape))
+
+
 def emphasised(batch: Batch) -> Tensor:
     """The weight of each place [B,L] in the loss; 0 where nothing is ever hidden."""
     open = (batch.targets != IGNORE).float()
     return open if batch.weights is None else open * batch.weights
 
 
-def guesses(batch: Batch, noise: Noise, size: int) -> Pass:
-    """The same as `loss_of` for a pass that is recorded: its task is one, and its shape that of the batch."""
+def guesses(batch: Batch, noise: Noise, size: int, task: int = 0, tasks: int = 1) -> Pass:
+    """The same as `loss_of` for a pass that is recorded: one task out of `tasks`, in the shape of the batch."""
     emphasis, hidden = emphasised(batch), noise.hidden.float()
     noisy = batch.tokens.masked_fill(noise.hidden, HIDDEN)
     read = torch.cat([noisy, batch.tokens], 1) if size else noisy
@@ -151,8 +148,8 @@ def guesses(batch: Batch, noise: Noise, size: int) -> Pass:
         targets=batch.tokens,
         share=hidden * noise.weight * emphasis / emphasis.sum(),
         counted=hidden / hidden.sum().clamp_min(1),
-        member=torch.ones(1, len(read)),
-        weight=torch.ones(1),
+        member=(torch.arange(tasks) == task)[:, None].expand(-1, len(read)).float(),
+        weight=torch.ones(tasks),
         real=torch.ones_like(read, dtype=torch.float),
     )
 

@@ -49,15 +49,19 @@ def needs(model: Backbone) -> dict[str, Any]:
     Hybrids would learn recall with their fixed states, and their attention would stay idle; so, after the first few
     words (sooner than elsewhere), their other layers forget the pairs of every second book until all tasks begin.
     """
-    mixers = [block.mixer for block in model.layers if block.mixer is not None]
-    attends = [mixer.family in ("attention", "local") for mixer in mixers]
+    layers = attending(model)
     own: dict[str, Any] = {
-        "induction_first": attends[0],
-        "dense_first": any(isinstance(mixer, SparseAttention) for mixer in mixers),
+        "induction_first": layers[0],
+        "dense_first": any(isinstance(block.mixer, SparseAttention) for block in model.layers),
     }
-    if not any(attends):
+    if not any(layers):
         return own | {"muon": 0.0, "adamw": 2.0, "form_share": 0.4}
-    return own if attends[0] else own | {"adamw": 2.0, "forget": 0.5, "formed": 0.6}
+    return own if layers[0] else own | {"adamw": 2.0, "forget": 0.5, "formed": 0.6}
+
+
+def attending(model: Backbone) -> list[bool]:
+    """Of each mixer, whether it is softmax attention."""
+    return [block.mixer.family in ("attention", "local") for block in model.layers if block.mixer is not None]
 
 
 def recipe(id: str, **overrides: Any) -> Recipe:

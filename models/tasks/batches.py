@@ -51,6 +51,20 @@ def recall(generator: Generator, batch: int, pairs: int, queries: int, few: bool
     return Batch(tokens, targets, pairs)
 
 
+def told_twice(generator: Generator, batch: int, pairs: int, few: bool = False) -> Batch:
+    """Phone books told twice, in another order the second time: of each name's two numbers one is to be found.
+
+    The target of a place is its token, as on a canvas; what is to be found stands before or after what decides it.
+    """
+    tokens = recall(generator, batch, pairs, pairs, few).tokens
+    names, again = tokens[:, : 2 * pairs : 2], tokens[:, 2 * pairs :: 2]
+    first = 1 + 2 * (names[:, None] == again[..., None]).int().argmax(-1)  # where the number stood the first time
+    second = 1 + 2 * (pairs + torch.arange(pairs)).expand(batch, -1)
+    place = torch.where(torch.rand(batch, pairs, generator=generator) < 0.5, first, second)
+    targets = torch.full_like(tokens, IGNORE).scatter(1, place, tokens.gather(1, place))
+    return Batch(tokens, targets, pairs)
+
+
 def full_names(generator: Generator, batch: int, entries: int, queries: int) -> Batch:
     """Phone books whose keys are a first and a last name, and whose values are two numbers; then `queries` of them.
 

@@ -13,6 +13,8 @@ from models.backbone import Backbone, Layer, seeded
 from models.denoising import (
     HIDDEN,
     LEAST,
+    Noise,
+    all_noise,
     block_noise,
     block_size,
     bound,
@@ -28,7 +30,7 @@ from models.denoising import (
 )
 from models.mixers.softmax import SoftmaxAttention
 from models.ops.attention import Blocks
-from models.tasks.batches import IGNORE, Batch, canvas
+from models.tasks.batches import IGNORE, Batch, canvas, told_twice
 from models.tasks.tokenizer import INDEX, MASK, PAD, VOCABULARY
 from models.zoo import build
 from tests.models.contract import enlarged
@@ -122,7 +124,7 @@ def test_the_masked_loss_is_its_formula(weighted):
                 total += emphasis * float(lost) * float(weight[row, place])
     if not weighted:
         assert divisor == 3 * 47  # B · L
-    loss, right = loss_of(model, batch, generator(7))
+    loss, right = loss_of(model, batch, whole_noise(batch.targets, generator(7)))
     assert float(loss) == pytest.approx(total / divisor, rel=1e-5)
     assert 0 <= right <= 1
 
@@ -144,8 +146,21 @@ def test_the_block_loss_is_its_formula():
                         lost = surprise(model, tokens[:, block], noisy, place, state)
                         total += float(lost) / (1 / float(weight[row, start + place]))
                 state = model(tokens[:, block], state)[1]
-        loss, _ = loss_of(model, Batch(batch.tokens, batch.targets, 48), generator(7), clip=(0.3, 1.0))
+        loss, _ = loss_of(model, Batch(batch.tokens, batch.targets, 48), Noise(hidden, weight))
     assert float(loss) == pytest.approx(total / (2 * 47), rel=1e-5)
+
+
+def test_of_a_phone_book_all_that_is_to_be_found_counts_alike():
+    model, batch = enlarged(build("llada-mamba", seed=2)), told_twice(generator(4), 3, 5)
+    open = batch.targets != IGNORE
+    noisy = batch.tokens.masked_fill(open, HIDDEN)
+    with torch.no_grad():
+        loss, _ = loss_of(model, batch, all_noise(batch))
+        lost = [
+            float(surprise(model, batch.tokens[row : row + 1], noisy[row : row + 1], place))
+            for row, place in open.nonzero().tolist()
+        ]
+    assert len(lost) == 15 and float(loss) == pytest.approx(sum(lost) / 15, rel=1e-5)
 
 
 def test_only_hidden_words_cost_anything():

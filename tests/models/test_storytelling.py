@@ -9,7 +9,7 @@ import torch
 from models import checkpoints
 from models.checkpoints import CheckpointError
 from models.storyreport import LENGTH, SAMPLERS, by_words, denoised, judged, likelihood, report
-from models.storytelling import StoryRecipe, StoryRun, story_recipe, train
+from models.storytelling import Canvases, StoryRecipe, StoryRun, story_recipe, train
 from models.tasks import canvas, stories
 from models.tasks.batches import BOUND, IGNORE
 from models.tasks.batches import canvas as story_canvases
@@ -22,7 +22,7 @@ STORY = (
     "once there was a shy girl named mia . she had a red ball . she took the ball to the lake . there she met leo . "
     "he asked for the ball . mia gave him the ball and they were happy ."
 ).split()
-SHORT = {"steps": 5, "warmup": 2, "tokens": {"story": 192}, "lengths": (48, 56)}
+SHORT = {"steps": 5, "warmup": 2, "tokens": {"story": 192}, "lengths": (48, 56), "book_tokens": 192}
 
 
 def generator(seed=0):
@@ -93,7 +93,9 @@ def test_five_steps_are_finite_and_a_killed_run_resumes_where_it_was(id, tmp_pat
     recipe = story_recipe(id, **SHORT)
     whole, killed = (StoryRun(id, recipe, "cpu") for _ in range(2))
     told = [whole.advance() for _ in range(5)]
-    assert all(entry["story loss"] < 60 and entry["tokens"] >= 192 * 0.7 for entry in told)
+    losses = [loss for entry in told for name, loss in entry.items() if name.endswith("loss")]
+    assert len(losses) == 5 and max(losses) < 60 and told[0]["tokens"] >= 192 * 0.7
+    assert "story loss" in told[-1] and ("book loss" in told[0]) == bool(recipe.books)
     for _ in range(3):
         killed.advance()
     killed.save(tmp_path / "state")
@@ -106,6 +108,29 @@ def test_five_steps_are_finite_and_a_killed_run_resumes_where_it_was(id, tmp_pat
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
             assert value.isfinite().all() and (value != before[name]).any(), name
+
+
+def test_phone_books_come_first_where_there_is_no_softmax_attention():
+    """A level opens by accuracy or by time; then come the stories, and no phone book any more."""
+    assert [bool(story_recipe(id).books) for id in ("llada", "bd3lm", "story-twin", "llada-mamba")] == [0, 0, 0, 1]
+    recipe = story_recipe("llada-mamba", **SHORT | {"steps": 100, "books": ((2, 4), (6,)), "patience": 0.3})
+    canvases = Canvases(recipe, ordered=False)
+    seen, said = [], []
+    for step in range(60):
+        ((task, batch),) = canvases.batches(generator(step), step).items()
+        seen.append((task, batch.load))
+        said.append(canvases.learn(task, 1.0, batch, step))
+    first = said.index("phone books of up to 6 pairs")
+    assert 15 < first < 30 and {load for _, load in seen[: first + 1]} == {2, 4}  # 0.9^n < 1 - 0.85
+    assert set(seen[first + 1 : first + 3]) == {("book", 6)}
+    last = said.index("stories")
+    assert last > first and {task for task, _ in seen[last + 1 :]} == {"story"} and canvases.stage == "all"
+    slow = Canvases(recipe, ordered=False)
+    told = [slow.learn("book", 0.2, batch, step) for step in range(70)]
+    assert [event for event in told if event] == ["phone books of up to 6 pairs (time)", "stories (time)"]
+    other = Canvases(recipe, ordered=False)
+    other.restore(slow.state())
+    assert other.stage == "all" and other.state() == slow.state()
 
 
 def test_the_mean_of_the_weights_is_what_is_kept():

@@ -118,6 +118,23 @@ def test_recall_batches_know_their_answers(pairs, seed):
         assert all(targets[t] == book[row[t]] == row[t + 1] for t in asked)
 
 
+@given(st.integers(1, 16), st.booleans(), st.integers(0, 1000))
+def test_of_a_phone_book_told_twice_each_number_stands_once(pairs, few, seed):
+    batch = batches.told_twice(torch.Generator().manual_seed(seed), 3, pairs, few)
+    assert batch.load == pairs and batch.tokens.shape == batch.targets.shape == (3, 4 * pairs)
+    for row, targets in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True):
+        first, second = (dict(zip(part[::2], part[1::2], strict=True)) for part in (row[: 2 * pairs], row[2 * pairs :]))
+        assert first == second and len(first) == pairs
+        open = [place for place, target in enumerate(targets) if target != batches.IGNORE]
+        assert sorted(row[place - 1] for place in open) == sorted(first)  # of each name one number
+        assert all(targets[place] == row[place] == first[row[place - 1]] for place in open)
+
+
+def test_a_number_to_be_found_stands_before_or_after_the_one_that_tells_it():
+    targets = batches.told_twice(torch.Generator().manual_seed(0), 200, 4).targets != batches.IGNORE
+    assert 0.4 < targets[:, :8].sum() / targets.sum() < 0.6
+
+
 @given(st.integers(8, 80), st.integers(0, 1000))
 def test_induction_batches_know_their_answers(length, seed):
     batch = batches.induction(torch.Generator().manual_seed(seed), 3, length, 2, length // 2)
