@@ -22,6 +22,7 @@ BELOW = 960  # a chart narrower than this names the live ones only
 HEADROOM = (-0.05, 1.3)  # most models stand at 1: their names need the room above
 BOLD, PLAIN, LINE = 6.9, 6.2, 15  # width of a letter and height of a line, px
 LIVE_MARK, MARK = 15, 9
+GAP = 6  # between names that stand in one line, px
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def named(spots: list[Spot], at: Space, count: int) -> list[Note]:
     found = []
     for spot in sorted(spots[:count], key=lambda s: (not s.live, crowd[id(s)])):
         box = _free(spot, at, taken)
-        taken.append(box)
+        taken.append((box[0] - GAP, box[1], box[2] + GAP, box[3]))
         found.append(_name(spot, box, at))
     return found
 
