@@ -22,7 +22,7 @@ LONGEST = 64  # places of the canvases whose likelihood is told, so that every s
 TEMPERATURE = 0.7
 SAMPLERS: dict[Process, tuple[Sampler, ...]] = {
     "masked": ("confidence", "random", "ancestral", "semi"),
-    "block": ("block",),
+    "block": ("semi", "block"),
     "autoregressive": (),
 }
 

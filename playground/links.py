@@ -38,6 +38,7 @@ from playground.request import (
     default_of,
     lengths_of,
     one_of,
+    samplers_of,
     within,
 )
 
@@ -80,12 +81,12 @@ def _agreed(chosen: dict[str, Any]) -> list[str]:
     if chosen.get("steps", 1) > length:
         problems.append(f"A canvas of {length} places takes {length} steps at most; showing that.")
         chosen["steps"] = length
-    blockwise = chosen.get("denoiser") == BLOCKWISE
-    if blockwise != (chosen.get("sampler", "block" if blockwise else "") == "block"):
-        problems.append(f"The link's sampler does not go with {DENOISERS[chosen.get('denoiser', 'llada')]}.")
-        chosen.pop("sampler", None)
-    if blockwise:
-        chosen["sampler"] = "block"
+    denoiser = chosen.get("denoiser", default_of("diffusion", "denoiser"))
+    if "sampler" in chosen and chosen["sampler"] not in samplers_of(denoiser):
+        problems.append(f"The link's sampler does not go with {DENOISERS[denoiser]}.")
+        del chosen["sampler"]
+    if denoiser == BLOCKWISE:
+        chosen.setdefault("sampler", "block")
         if chosen.pop("guidance", 0):
             problems.append("There is no guidance in block diffusion; the link's is left out.")
     return problems

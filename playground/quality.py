@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.backbone import Backbone
 from models.denoising import block_size
-from models.processes.diffusion import Sampler, Sampling, denoise
+from models.processes.diffusion import BLOCKWISE, Sampler, Sampling, denoise
 from models.storyreport import LONGEST, SAMPLERS, by_words, likelihood
 from models.tasks import canvas
 from models.tasks.tokenizer import END, INDEX
@@ -126,7 +126,8 @@ class _Bench:
     def grid(self, way: Sampler) -> list[int]:
         """Numbers of steps: a stretch or block takes one at least."""
         length = self.request.length
-        size = {"semi": self.request.block, "block": block_size(self.model(self.request.denoiser))}.get(way, length)
+        own = block_size(self.model(self.request.denoiser))
+        size = (own or self.request.block) if way in BLOCKWISE else length
         return sorted({max(steps, -(-length // size)) for steps in STEPS if steps < length} | {length})
 
     def all_parts(self) -> Iterator[None]:

@@ -55,7 +55,7 @@ SAMPLERS = {
     "semi": "Left to right",
     "block": "Blocks",
 }
-BLOCKWISE = "bd3lm"  # the denoiser that has a sampler of its own, "block", and no other
+BLOCKWISE = "bd3lm"  # the denoiser that writes in blocks of its own
 CANVAS = (16, 64)  # places of a text that is written by denoising
 STRONGEST = 4.0  # guidance
 HOW_MANY = {"compare": (2, 4), "recall": (1, 6), "train": (1, 2), "scaling": (1, 6)}
@@ -201,11 +201,9 @@ class Request:
         within("step to go on from", self.since, 0, CANVAS[1])
         if not isinstance(self.standing, str) or len(self.standing) > STANDING_LIMIT:
             raise RequestError(f"The canvas to go on from has {STANDING_LIMIT} characters at most.")
-        if (self.sampler == "block") != (self.denoiser == BLOCKWISE):
-            raise RequestError(
-                f"{DENOISERS[BLOCKWISE]}, and nothing else, is sampled with {SAMPLERS['block']}: "
-                "choose both of them or neither."
-            )
+        if self.sampler not in (offered := samplers_of(self.denoiser)):
+            names = ", ".join(SAMPLERS[name] for name in offered)
+            raise RequestError(f"{DENOISERS[self.denoiser]} does not go with this sampler; it takes: {names}.")
         if self.guidance and self.denoiser == BLOCKWISE:
             raise RequestError("There is no guidance in block diffusion: its cache is made with the given words.")
 
@@ -226,6 +224,12 @@ class Request:
             if value != default_of(self.page, field.name):
                 pairs.append((field.name, _spelt(value)))
         return urlencode(pairs, safe=",", errors="replace")
+
+
+def samplers_of(denoiser: str) -> tuple[str, ...]:
+    """The samplers that go with it; the last one is that of block diffusion alone."""
+    *others, block = SAMPLERS
+    return (others[-1], block) if denoiser == BLOCKWISE else tuple(others)
 
 
 def default_of(page: str, name: str) -> Any:

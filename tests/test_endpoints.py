@@ -113,7 +113,7 @@ def test_diffusion_goes_on_from_a_canvas(client: Client) -> None:
         ({"steps": 49}, "number of steps is a whole number from 1 to 48"),
         ({"steps": 0}, "number of steps is a whole number from 1 to 48"),
         ({"length": 80}, "sequence length is a whole number from 16 to 64"),
-        ({"sampler": "block"}, "choose both of them or neither"),
+        ({"sampler": "block"}, "does not go with this sampler"),
         ({"temperature": "warm"}, "temperature is a number"),
         ({"text": "once there was a girll"}, "Near: girl"),
         ({"text": "once " * 48}, "has 48 words and gaps, but a canvas of 48 places holds 47"),

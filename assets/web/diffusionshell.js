@@ -1,21 +1,21 @@
 // What the shell does for Diffusion alone: a denoiser and its sampler go together.
 
-const BLOCKWISE = ["bd3lm", "block"];
+const BLOCKWISE = "bd3lm";
+const IN_BLOCKS = ["semi", "block"]; // its samplers, of which the last is its alone
 
 /** The sampler that goes with the denoiser just chosen (in a list, because it is one output). */
 export function samplerFor([denoiser, sampler]) {
-  const chosen = denoiser === BLOCKWISE[0] ? BLOCKWISE[1] : sampler === BLOCKWISE[1] ? "confidence" : sampler;
-  samplerChosen([chosen]);
-  return [chosen];
+  if (denoiser === BLOCKWISE) return [IN_BLOCKS.includes(sampler) ? sampler : "block"];
+  return [sampler === "block" ? "confidence" : sampler];
 }
 
 /** The denoiser that goes with the sampler just chosen. */
 export function denoiserFor([denoiser, sampler]) {
-  samplerChosen([sampler]);
-  return [sampler === BLOCKWISE[1] ? BLOCKWISE[0] : denoiser === BLOCKWISE[0] ? "llada" : denoiser];
+  if (sampler === "block") return [BLOCKWISE];
+  return [denoiser === BLOCKWISE && !IN_BLOCKS.includes(sampler) ? "llada" : denoiser];
 }
 
 /** Only one sampler takes the canvas in stretches, and only whole canvases can be guided. */
-export function samplerChosen([sampler]) {
-  document.documentElement.dataset.sampler = sampler;
+export function processChosen([denoiser, sampler]) {
+  Object.assign(document.documentElement.dataset, { denoiser, sampler });
 }

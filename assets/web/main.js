@@ -10,7 +10,7 @@ import { mountTrain } from "./train.js";
 
 export { start, ended, stopping, changed, chosenElsewhere, copyLink, nextDraw, opened, runAgain, runChosen } from "./shell.js";
 export { swapText } from "./texts.js";
-export { denoiserFor, samplerChosen, samplerFor } from "./diffusionshell.js";
+export { denoiserFor, processChosen, samplerFor } from "./diffusionshell.js";
 export { pausing, taskChosen } from "./trainshell.js";
 export { fitted } from "./gradio.js";
 

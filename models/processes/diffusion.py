@@ -6,7 +6,8 @@ Which stay is the sampler. "confidence" (LLaDA): the k_i whose drawn word the ne
 k_i = ⌊m/N⌋, and one more in the first m mod N of N steps, m words being hidden at the start. "random": as many,
 anywhere. "semi": by confidence, one block of the canvas after another. "ancestral" (MDLM): a hidden word stays hidden
 with probability s/t while time runs from 1 to 0 in equal steps. "block" (BD3-LM): one block after another, in random
-order (with as many steps as words this is first hitting), behind an exact cache of the finished blocks.
+order; with as many steps as words this is first hitting. A block-diffusion network takes these two block-wise ones, in
+blocks of its own size, behind an exact cache of the finished ones.
 
 Guidance strengthens what the given words say: logits = u + (s + 1) (c - u), where u is said with them hidden.
 Papers: 2406.07524 (MDLM), 2502.09992 (LLaDA), 2503.09573 (BD3-LM), 2409.02908 (Gumbel noise in float64, first hitting).
@@ -27,6 +28,7 @@ from models.tasks.tokenizer import INDEX, PAD
 
 Sampler = Literal["confidence", "random", "ancestral", "semi", "block"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+BLOCKWISE: tuple[Sampler, ...] = ("semi", "block")  # those of a block-diffusion network
 TOP = 8  # words of which a frame tells the probability
 LATE = (INDEX[PAD],)  # filler is easy to guess: by confidence alone it would fix the length before anything is told
 
@@ -35,7 +37,7 @@ LATE = (INDEX[PAD],)  # filler is easy to guess: by confidence alone it would fi
 class Sampling:
     """How words are drawn and which of them stay. Temperature 0 takes the best word.
 
-    `block`: places of a block in "semi" ("block" has the network's own size); each has one step at least.
+    `block`: places of a block in "semi", unless the network has blocks of its own; each has one step at least.
     `late`: tokens that are committed by confidence only when nothing else is left; () is as published.
     """
 
@@ -84,12 +86,12 @@ def denoise(
     `fixed` [B,L] or [L]: the words that guidance hides; None: all that stand, but not the start mark at place 0.
     """
     _check(model, canvas, how)
-    source, size = Generator().manual_seed(how.seed), block_size(model) or how.block
+    source = Generator().manual_seed(how.seed)
     network = _network(model, canvas, fixed, how.guidance, tape, device)
     frame = _opening(canvas)
     if not (canvas == HIDDEN).any():
         yield frame
-    size = size if how.sampler in ("semi", "block") else canvas.shape[1]
+    size = (block_size(model) or how.block) if how.sampler in BLOCKWISE else canvas.shape[1]
     for part, count in _parts(canvas == HIDDEN, how.steps, size):
         many = (canvas[:, part] == HIDDEN).sum(1)  # [B]
         for index in range(count):
@@ -170,9 +172,10 @@ def _check(model: nn.Module, canvas: Tensor, how: Sampling) -> None:
         raise ValueError(f"no sampler {how.sampler!r}; known: {', '.join(SAMPLERS)}")
     if canvas.dim() != 2 or how.steps < 1:
         raise ValueError(f"canvases [B,L] and at least one step, not {tuple(canvas.shape)} and {how.steps}")
-    if (how.sampler == "block") != bool(block_size(model)):
-        raise ValueError("block diffusion, and nothing else, is sampled block by block")
-    if how.guidance and how.sampler == "block":
+    blocks = bool(block_size(model))
+    if how.sampler == "block" and not blocks or blocks and how.sampler not in BLOCKWISE:
+        raise ValueError(f"no {how.sampler!r} for this network: block diffusion takes {' or '.join(BLOCKWISE)}")
+    if how.guidance and blocks:
         raise ValueError("there is no guidance in block diffusion: its cache is made with the given words")
 
 

@@ -63,7 +63,8 @@ def build(web: Path) -> Page:
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     denoiser.input(None, [denoiser, sampler], sampler, js=call(web, "samplerFor", values=True), **quiet)
     sampler.input(None, [denoiser, sampler], denoiser, js=call(web, "denoiserFor", values=True), **quiet)
-    sampler.change(None, sampler, None, js=call(web, "samplerChosen", values=True), **quiet)
+    for one in (denoiser, sampler):
+        one.change(None, [denoiser, sampler], None, js=call(web, "processChosen", values=True), **quiet)
     picture = client_view(PAGE, web, elem_id="view-diffusion")
     more = {}
     for name in MEASURED:

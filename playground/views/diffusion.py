@@ -23,7 +23,7 @@ from models.tasks.tokenizer import END, INDEX, VOCABULARY
 from models.zoo import entry
 from playground.diffusion import Diffusion, Written, block_of
 from playground.lookedat import Looked
-from playground.request import FIELDS, SAMPLERS, Request
+from playground.request import BLOCKWISE, FIELDS, SAMPLERS, Request
 from playground.trace import Array, model_of
 from playground.twin import Twin
 from playground.views.pack import Blobs
@@ -47,7 +47,7 @@ HOW = {
     "confidence": "the surest of the drawn words stay",
     "random": "as many drawn words stay, anywhere",
     "ancestral": "each hidden word stays hidden with probability s/t",
-    "semi": "by confidence, one stretch of the canvas after another",
+    "semi": "by confidence, one {stretch} after another",
     "block": "one block after another, in random order",
 }
 
@@ -113,8 +113,8 @@ def branch(request: Request) -> dict[str, int] | None:
 def caption(request: Request) -> str:
     """How the words were drawn."""
     guided = f", guidance {request.guidance:g}" if request.guidance else ""
-    stretch = f" of {request.block} places" if request.sampler == "semi" else ""
-    drawn = f"{SAMPLERS[request.sampler]}: {HOW[request.sampler]}{stretch}"
+    stretch = "block" if request.denoiser == BLOCKWISE else f"stretch of {request.block} places"
+    drawn = f"{SAMPLERS[request.sampler]}: {HOW[request.sampler].format(stretch=stretch)}"
     return f"{drawn}; temperature {request.temperature:g}{guided}, seed {request.seed}"
 
 

@@ -104,9 +104,16 @@ def test_denoiser_and_sampler_go_together(visitor: Visitor) -> None:
     page = visitor.open("?tab=diffusion&denoiser=bd3lm&length=24&steps=6", view="diffusion")
     expect(page.locator("#view-diffusion h3").first).to_have_text("Block diffusion")
     expect(page.locator("#page-diffusion .shell-guidance")).to_be_hidden()
+    page.locator("#page-diffusion").get_by_label("Left to right").click()
+    expect(page.locator("#page-diffusion .shell-denoiser input")).to_have_value("Block diffusion")
+    expect(page.locator("#page-diffusion .shell-guidance")).to_be_hidden()
+    expect(page.locator("#page-diffusion .shell-block")).to_be_hidden()  # its blocks have a size
     page.locator("#page-diffusion").get_by_label("Random").click()
     expect(page.locator("#page-diffusion .shell-denoiser input")).to_have_value("LLaDA")
     expect(page.locator("#page-diffusion .shell-guidance")).to_be_visible()
+    page.locator("#page-diffusion").get_by_label("Left to right").click()
+    expect(page.locator("#page-diffusion .shell-denoiser input")).to_have_value("LLaDA")
+    expect(page.locator("#page-diffusion .shell-block")).to_be_visible()
 
 
 def test_words_that_cannot_stand_get_a_sentence(visitor: Visitor) -> None:

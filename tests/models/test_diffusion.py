@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.denoising import HIDDEN, subs, twice
-from models.processes.diffusion import LATE, SAMPLERS, TOP, Sampling, denoise
+from models.processes.diffusion import BLOCKWISE, LATE, SAMPLERS, TOP, Sampling, denoise
 from models.tape import Tape
 from models.tasks.canvas import blank
 from models.tasks.tokenizer import INDEX, MASK, PAD, VOCABULARY
@@ -58,8 +58,8 @@ def test_each_step_commits_as_many_as_published(canvas, steps, sampler):
 @given(drawn_canvases, st.integers(1, 16), st.integers(1, 6))
 def test_blocks_are_finished_one_after_another(canvas, steps, block):
     """Each has an equal share of the steps, one at least, and no block begins before the last is done."""
-    for sampler, size in (("semi", block), ("block", 2)):
-        found = frames(canvas, sampler, steps, block=block)
+    for sampler, size, model in (("semi", block, NETWORK), ("semi", 2, BLOCKS), ("block", 2, BLOCKS)):
+        found = frames(canvas, sampler, steps, block=block, model=model)
         starts = [at for at in range(0, canvas.shape[1], size) if (canvas[:, at : at + size] == HIDDEN).any()]
         expected = []
         for share, at in zip(published(max(steps, len(starts)), len(starts)), starts, strict=True):
@@ -229,7 +229,8 @@ def test_guidance_is_its_formula_and_costs_two_passes():
     assert plain[-1].passes == 4 and not torch.allclose(plain[0].chances, found[0].chances)
 
 
-def test_a_block_is_read_behind_the_clean_blocks_before_it():
+@pytest.mark.parametrize("sampler", BLOCKWISE)
+def test_a_block_is_read_behind_the_clean_blocks_before_it(sampler):
     """What each frame tells is what one pass over [noisy ; clean] says under the mask, of that block."""
     model = build("bd3lm", seed=3)
     with torch.no_grad():
@@ -237,7 +238,7 @@ def test_a_block_is_read_behind_the_clean_blocks_before_it():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     canvas = blank(22, {10: "mia", 13: "was", 20: "lake"}, rows=2)
     before = canvas
-    found = frames(canvas, "block", 99, model=model)
+    found = frames(canvas, sampler, 99, model=model)
     clean = found[-1].tokens
     for frame in found:
         block = int(frame.fresh.nonzero()[0, 1]) // 8
@@ -286,9 +287,11 @@ def test_choices_that_cannot_be_are_named():
         frames(blank(8), "nonsense")
     with pytest.raises(ValueError, match="one step"):
         frames(blank(8), "random", 0)
-    with pytest.raises(ValueError, match="block by block"):
+    with pytest.raises(ValueError, match="takes semi or block"):
         frames(blank(8), "confidence", model=BLOCKS)
-    with pytest.raises(ValueError, match="block by block"):
+    with pytest.raises(ValueError, match="no 'block' for this network"):
         frames(blank(8), "block", model=NETWORK)
     with pytest.raises(ValueError, match="no guidance"):
         frames(blank(8), "block", guidance=1.0)
+    with pytest.raises(ValueError, match="no guidance"):
+        frames(blank(8), "semi", model=BLOCKS, guidance=1.0)

@@ -30,7 +30,8 @@ def test_every_sampler_and_the_twin_are_judged_on_as_many_texts() -> None:
 
 def test_blocks_need_a_step_each() -> None:
     *_, done = quality.run(Request("diffusion", length=24, denoiser="bd3lm", sampler="block"), count=2)
-    assert [tally.steps for tally in done.tallies["block"]] == [3, 4, 8, 16, 24]
+    for way in ("block", "semi"):
+        assert [tally.steps for tally in done.tallies[way]] == [3, 4, 8, 16, 24]
 
 
 def test_quality_can_be_stopped() -> None:

@@ -24,7 +24,6 @@ from playground.request import (
     PAGES,
     RATES,
     ROUNDS,
-    SAMPLERS,
     SCENARIOS,
     SEED_LIMIT,
     STEPS,
@@ -35,6 +34,7 @@ from playground.request import (
     WIDTHS,
     Request,
     RequestError,
+    samplers_of,
 )
 
 MARKUP = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "javascript:x")
@@ -53,7 +53,7 @@ def denoisings(draw: st.DrawFn) -> Request:
     return Request(
         "diffusion",
         denoiser=denoiser,
-        sampler="block" if blockwise else draw(st.sampled_from([name for name in SAMPLERS if name != "block"])),
+        sampler=draw(st.sampled_from(samplers_of(denoiser))),
         length=length,
         steps=draw(st.integers(1, length)),
         text=draw(st.sampled_from(["", "once there was _ girl", "once _ <end>"])),
@@ -227,6 +227,8 @@ def test_a_wrong_diffusion_link_gives_what_can_be_run(query: str, field: str, va
 
 def test_a_denoiser_chosen_alone_brings_its_sampler() -> None:
     assert read("tab=diffusion&denoiser=bd3lm") == (Request("diffusion", denoiser="bd3lm", sampler="block"), [])
+    known = Request("diffusion", denoiser="bd3lm", sampler="semi")
+    assert read("tab=diffusion&denoiser=bd3lm&sampler=semi") == (known, [])
     assert read("tab=diffusion&standing=x&since=3") == (Request("diffusion"), [])  # links carry no branches
 
 
@@ -238,7 +240,8 @@ def test_a_denoiser_chosen_alone_brings_its_sampler() -> None:
         ({"length": 65}, "sequence length is a whole number from 16 to 64"),
         ({"denoiser": "mha"}, "denoiser is one of"),
         ({"sampler": "greedy"}, "sampler is one of"),
-        ({"denoiser": "bd3lm"}, "choose both of them or neither"),
+        ({"denoiser": "bd3lm"}, "Block diffusion does not go with this sampler; it takes: Left to right, Blocks."),
+        ({"sampler": "block"}, "LLaDA does not go with this sampler; it takes: Confidence, Random"),
         ({"denoiser": "bd3lm", "sampler": "block", "guidance": 1.0}, "no guidance in block diffusion"),
         ({"standing": "a" * 1201}, "1200 characters"),
         ({"since": -1}, "step to go on from"),
