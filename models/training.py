@@ -90,10 +90,11 @@ def train(
     return facts
 
 
-def trained(id: str, recipe: Recipe, folder: Path) -> bool:
-    """Whether `folder` holds a checkpoint of this recipe."""
-    made = checkpoints.manifest(folder).get(id, {}).get("recipe")
-    return made == json.loads(json.dumps(recipe.record())) and (folder / f"{id}.safetensors").exists()
+def trained(id: str, recipe: Recipe, folder: Path, any_seed: bool = False) -> bool:
+    """Whether `folder` holds a checkpoint of this recipe. `any_seed`: of several seeds the best may have been kept."""
+    made = checkpoints.manifest(folder).get(id, {}).get("recipe", {})
+    wanted = json.loads(json.dumps(recipe.record())) | ({"seed": made.get("seed")} if any_seed else {})
+    return made == wanted and (folder / f"{id}.safetensors").exists()
 
 
 def facts_of(run: Run, **found: Any) -> dict[str, Any]:
@@ -125,7 +126,9 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="with --all: also those trained with this recipe before")
     parser.add_argument("--steps", type=positive, default=Recipe.steps)
     parser.add_argument("--lr", type=float, default=Recipe.lr)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, help="0; with --all, a checkpoint of another seed counts unless one is named"
+    )
     parser.add_argument("--threads", type=positive, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--logs", type=Path, default=Path("runs"), help="logs and resumable state")
@@ -136,11 +139,13 @@ def main() -> None:
         parser.error(f"name architectures out of: {', '.join(ZOO)} (or --all)")
     torch.set_num_threads(options.threads)
     wanted = {
-        id: recipe(id, steps=options.steps, lr=options.lr, seed=options.seed)
+        id: recipe(id, steps=options.steps, lr=options.lr, seed=options.seed or 0)
         for id in (ZOO if options.all else options.ids)
     }
     if options.all and not options.again:
-        wanted = {id: chosen for id, chosen in wanted.items() if not trained(id, chosen, options.folder)}
+        wanted = {
+            id: chosen for id, chosen in wanted.items() if not trained(id, chosen, options.folder, options.seed is None)
+        }
         print(f"{len(ZOO) - len(wanted)} of {len(ZOO)} are done with this recipe (--again trains them too)", flush=True)
     expected = [
         forecast(Run(id, chosen, options.device), options.logs / f"{id}.resume") for id, chosen in wanted.items()

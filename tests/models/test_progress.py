@@ -117,6 +117,7 @@ def test_all_trains_what_is_missing(tmp_path, monkeypatch, capsys):
     said = called(monkeypatch, capsys, *arguments)
     assert "1 of 2 are done" in said and "mha 1/1" in said and "linear 1/1" not in said
     assert "0 of 2 are done" in called(monkeypatch, capsys, *arguments, "--seed", "1")
+    assert "2 of 2 are done" in called(monkeypatch, capsys, *arguments)  # a seed that was not named may have been best
 
 
 def test_a_recipe_with_other_fields_is_not_the_same(tmp_path):
