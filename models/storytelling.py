@@ -33,6 +33,7 @@ from models.tasks.batches import BOUND, Batch, canvas, told_twice
 from models.training import attending, facts_of, needs, trained
 from models.zoo import DIFFUSION, build, entry
 
+SHAPES = 16  # of texts that are compiled, at most
 BOOKS = ((2, 4, 6), (4, 6, 8, 12), (4, 8, 12, 16))  # pairs, by level; the first of few words
 
 
@@ -199,7 +200,8 @@ def train(
     """
     run = StoryRun(id, recipe, device)
     if compiled:
-        run.model.compile(dynamic=False)  # a pass for each length
+        torch._dynamo.config.recompile_limit = SHAPES
+        run.model.compile(dynamic=False)  # a pass for each shape of the texts
     finish(run, logs, id, Progress(id, recipe.steps, out))
     model = run.averaged()
     found = report(model, run.process, device, **sizes)

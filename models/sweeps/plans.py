@@ -13,6 +13,7 @@ from models.zoo import ZOO
 
 PURE = "mha sliding-window linear retnet deltanet gated-deltanet kda mamba mamba2 rwkv7 mlstm".split()
 HYBRIDS = ["qwen3-next"]
+RATIO_STEPS = 1600  # stacks with attention hold all pairs they were trained on before that
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ def _capacity() -> Sweep:
 
 
 def _ratio() -> Sweep:
-    stacks = [Job(id, layers=4, attention=count) for id in ("gated-deltanet", "mamba2") for count in (0, 1, 2, 4)]
+    stacks = [
+        Job(id, layers=4, attention=count, steps=RATIO_STEPS)
+        for id in ("gated-deltanet", "mamba2")
+        for count in (0, 1, 2, 4)
+    ]
     what = (
         "Recall alone: stacks in which so many layers are softmax attention, each at the end of its period, trained on "
         f"phone books of up to {LEVELS[-1]} pairs with as many tokens and steps each"

@@ -87,6 +87,14 @@ def test_a_stack_that_cannot_be_built_is_a_sentence(wrong, sentence):
         recall.construct(recall.variant(**{"id": "mamba2", "layers": 4, "width": 64} | wrong), 0)
 
 
+def test_stacks_with_softmax_attention_begin_with_patterns():
+    for attention, first in ((None, False), (0, False), (1, True), (4, True)):
+        model = recall.construct(recall.variant("mamba2", layers=4, width=64, attention=attention), 0)
+        recipe = recall.recall_recipe(model, steps=10, lr=1e-3, seed=0)
+        assert recipe.induction_first is first and recipe.formed == Recipe.formed
+        assert recipe.forget == (0.5 if attention == 1 else 0.0)
+
+
 @pytest.mark.parametrize("induction_first", [True, False])
 def test_every_batch_has_as_many_tokens(induction_first):
     recipe = Recipe(steps=300, levels=recall.LEVELS, induction_first=induction_first, tokens={"recall": recall.TOKENS})
