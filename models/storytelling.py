@@ -73,7 +73,7 @@ def story_recipe(id: str, **overrides: Any) -> StoryRecipe:
     """The recipe of `id`. A stack without softmax attention takes AdamW alone, at its own rate, as in the mixture.
 
     And it reads phone books first. On stories from the start, Mamba-2 both ways was still where it knew only how often
-    words come after 13 million tokens, Hydra after 8; Hydra that had read phone books left it after 6.
+    words come after 13 million tokens, Hydra after 8; Hydra that had read phone books left it within 4.
     """
     model = build(id)
     kind = {name: value for name, value in needs(model).items() if name in ("muon", "adamw")}
