@@ -291,7 +291,7 @@ def test_shipped_checkpoints_do_what_the_manifest_says(id):
     for task, size, fresh in ASKED:
         assert accuracy(model, fresh) == pytest.approx(facts["accuracy"][task][size], abs=0.15)
     if ZOO[id].family in ("attention", "hybrid"):
-        assert facts["accuracy"]["recall"]["42"] >= 0.98
+        assert min(facts["accuracy"]["recall"].values()) >= 0.98  # of all pairs it was trained on
         assert facts["accuracy"]["story"]["accepted"] >= 0.9
     stories = told(model, count=100)  # the first half of those that were judged then
     assert stories["accepted"] == pytest.approx(facts["accuracy"]["story"]["accepted"], abs=0.15)
