@@ -12,7 +12,7 @@ from models.architecture import Process
 from models.denoising import bound, exact
 from models.evaluation import TEST_SEED
 from models.processes.autoregressive import generate
-from models.processes.diffusion import Sampler, Sampling, denoise
+from models.processes.diffusion import BLOCKWISE, Sampler, Sampling, denoise
 from models.tasks import canvas
 from models.tasks.batches import canvas as story_canvases
 from models.tasks.tokenizer import END, INDEX, PAD
@@ -22,7 +22,7 @@ LONGEST = 64  # places of the canvases whose likelihood is told, so that every s
 TEMPERATURE = 0.7
 SAMPLERS: dict[Process, tuple[Sampler, ...]] = {
     "masked": ("confidence", "random", "ancestral", "semi"),
-    "block": ("semi", "block"),
+    "block": BLOCKWISE,
     "autoregressive": (),
 }
 

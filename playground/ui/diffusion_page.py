@@ -61,8 +61,9 @@ def build(web: Path) -> Page:
         "since": since,
     }
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    denoiser.input(None, [denoiser, sampler], sampler, js=call(web, "samplerFor", values=True), **quiet)
-    sampler.input(None, [denoiser, sampler], denoiser, js=call(web, "denoiserFor", values=True), **quiet)
+    chosen = [denoiser, sampler, guidance]
+    denoiser.input(None, chosen, [sampler, guidance], js=call(web, "samplerFor", values=True), **quiet)
+    sampler.input(None, chosen, [denoiser, guidance], js=call(web, "denoiserFor", values=True), **quiet)
     for one in (denoiser, sampler):
         one.change(None, [denoiser, sampler], None, js=call(web, "processChosen", values=True), **quiet)
     picture = client_view(PAGE, web, elem_id="view-diffusion")

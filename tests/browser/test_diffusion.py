@@ -116,6 +116,16 @@ def test_denoiser_and_sampler_go_together(visitor: Visitor) -> None:
     expect(page.locator("#page-diffusion .shell-block")).to_be_visible()
 
 
+def test_guidance_goes_where_block_diffusion_comes(visitor: Visitor) -> None:
+    """Its control is hidden there, so nobody could take back what was set before."""
+    page = visitor.open("?tab=diffusion&guidance=2&length=24&steps=6", view="diffusion")
+    page.locator("#page-diffusion").get_by_label("Blocks").click()
+    expect(page.locator("#page-diffusion .shell-denoiser input")).to_have_value("Block diffusion")
+    page.locator("#run-diffusion").click()
+    expect(page.locator("#view-diffusion h3").first).to_have_text("Block diffusion")
+    expect(page.locator(".ba-message-error")).to_have_count(0)
+
+
 def test_words_that_cannot_stand_get_a_sentence(visitor: Visitor) -> None:
     page = visitor.open(SMALL, view="diffusion")
     page.locator("#given-text input").fill("once there was a girll")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.storyreport import SAMPLERS as PROCESS_SAMPLERS
 from models.traits import DECAYS, FLAGS
-from models.zoo import ZOO
+from models.zoo import ZOO, entry
 from playground.request import (
     BLOCKWISE,
     CANVAS,
@@ -223,6 +224,11 @@ def test_a_wrong_diffusion_link_gives_what_can_be_run(query: str, field: str, va
     request, problems = read(f"tab=diffusion&{query}&seed=4")
     assert getattr(request, field) == value and request.seed == 4
     assert len(problems) == 1 and word in problems[0]
+
+
+def test_a_denoiser_takes_the_samplers_of_its_process() -> None:
+    for id in DENOISERS:
+        assert set(samplers_of(id)) == set(PROCESS_SAMPLERS[entry(id).process])
 
 
 def test_a_denoiser_chosen_alone_brings_its_sampler() -> None:
