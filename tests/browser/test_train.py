@@ -135,7 +135,7 @@ def test_a_file_that_is_no_text_gets_a_sentence(visitor: Visitor, tmp_path: Path
     expect(page.get_by_role("alert").filter(has_text="no text yet")).to_be_visible()  # a link does not carry it
     upload = page.locator("#page-train input[type=file]")
     upload.set_input_files(bad)
-    expect(page.get_by_role("alert").filter(has_text="not plain text")).to_be_visible()
+    expect(page.get_by_text("This is not plain text").first).to_be_visible()
     upload.set_input_files(good)
     expect(page.locator("#corpus textarea")).to_have_value(TEXT)
 
