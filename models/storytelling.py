@@ -212,8 +212,9 @@ def train(
 
 
 def _last_loss(log: Path, lines: int = 20) -> float | None:
-    """Mean loss over the last lines of a log; None if it has none."""
-    found = [json.loads(line)["story loss"] for line in log.read_text().splitlines()[-lines:]]
+    """Mean loss on stories over the last lines of a log; None if it has none."""
+    told = [json.loads(line) for line in log.read_text().splitlines()[-lines:]]
+    found = [line["story loss"] for line in told if "story loss" in line]
     return round(sum(found) / len(found), 4) if found else None
 
 

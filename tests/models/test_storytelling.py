@@ -154,7 +154,7 @@ def test_the_recipe_that_is_recorded_has_what_was_used():
     assert story_recipe("llada", lr=1e-3).lr == 1e-3
 
 
-@pytest.mark.parametrize("id", ["llada", "story-twin"])
+@pytest.mark.parametrize("id", ["llada", "llada-mamba", "story-twin"])
 def test_a_trained_model_is_kept_with_its_facts(id, tmp_path, capsys):
     recipe = story_recipe(id, **SHORT | {"steps": 2})
     facts = train(id, recipe, logs=tmp_path, folder=tmp_path, count=2, texts=3, samples=2)
