@@ -112,8 +112,9 @@ def crossings(series: Sequence[Series]) -> list[Crossing]:
     """Where two measured curves change places for good, and clearly so at both ends."""
     found = []
     for what, (a, b) in itertools.product(MEASURES, itertools.combinations(series, 2)):
-        first = {p.n: p.value for p in a.points[what] if p.state == "live"}
-        second = {p.n: p.value for p in b.points[what] if p.state == "live"}
+        first, second = (
+            {p.n: p.value for p in one.points[what] if p.state == "live" and p.value > 0} for one in (a, b)
+        )
         shared = sorted(first.keys() & second.keys())
         gaps = [math.log(first[n] / second[n]) for n in shared]
         turns = [i for i in range(1, len(gaps)) if gaps[i - 1] * gaps[i] < 0]

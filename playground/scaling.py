@@ -151,7 +151,7 @@ class _Bench:
         quadratic = candidate.stored_heads or (what == "prefill" and candidate.law.per_token)
         slope = 2.0 if quadratic else 1.0
         last = known[-1]
-        if len(known) > 1:
+        if len(known) > 1 and min(last.value, known[-2].value) > 0:
             slope = max(slope, math.log(last.value / known[-2].value) / math.log(last.n / known[-2].n))
         return max(stored, last.value * (n / last.n) ** slope)
 

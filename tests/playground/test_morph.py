@@ -162,7 +162,7 @@ def test_a_model_that_another_page_loaded_can_be_morphed() -> None:
     """Its weights want gradients then, and what came into the layer was made without."""
     request = Request(page="family")
     found = morph.morph(request)
-    loaded = checkpoints.load(SOURCE).layers[found.layer.index].mixer
+    loaded = checkpoints.load(SOURCE).to(found.layer.raw.device).layers[found.layer.index].mixer
     assert all(parameter.requires_grad for parameter in loaded.parameters())
     other = replace(found, layer=replace(found.layer, mixer=loaded))
     assert view.payload(request, other)["look"] == view.payload(request, found)["look"]

@@ -48,7 +48,8 @@ def test_the_answer_is_the_models_own():
     *_, last = compare(request)
     said = last.columns[0].trace.answers
     words = run.task.vocabulary
-    logits = run.learners[0].model(torch.tensor([words.ids(words.split(request.text))]))[0][0]
+    tokens = torch.tensor([words.ids(words.split(request.text))], device=run.device)
+    logits = run.learners[0].model(tokens)[0][0]
     assert [answer.said for answer in said] == [words.tokens[int(logits[answer.t].argmax())] for answer in said]
 
 

@@ -31,8 +31,8 @@ def last(*args, **more) -> Scaling:
 
 def attention(tokens, state=None, *, last_only=False):
     """A cache of 8 bytes a token and a result: what the runner asks of a model, and no more."""
-    held = torch.zeros(1, tokens.shape[1], 2)
-    return torch.zeros(1, 1, 4), (held if state is None else torch.cat([state[0], held], 1),)
+    held = torch.zeros(1, tokens.shape[1], 2, device=tokens.device)
+    return torch.zeros(1, 1, 4, device=tokens.device), (held if state is None else torch.cat([state[0], held], 1),)
 
 
 def candidate(key="fake", model=attention, **more) -> Candidate:
@@ -315,6 +315,19 @@ def test_touching_or_wavering_curves_do_not_cross():
     wavering = series("wavering", decode=[0.5, 2.0, 0.5, 2.0, 2.0])
     assert crossings([flat, close]) == []
     assert crossings([flat, wavering]) == []
+
+
+def test_a_figure_of_nothing_is_no_end_of_a_run():
+    """A GPU's allocator may have had room for all that a model took."""
+    ns = (256, 512, 1024)
+    nothing, some = series("nothing", peak=[0.0, 0.0, 8.0]), series("some", peak=[4.0, 4.0, 4.0])
+    assert crossings([nothing, some]) == [] and fit(nothing.points["peak"]) is None
+    bench = scaling._Bench(Asked(), (), Limits(), CPU, lambda: False)
+    one = candidate("one")
+    bench.choose([one])
+    for n, value in zip(ns, (0.0, 0.0, 8.0), strict=True):
+        bench._put(one, "peak", Point(n, value))
+        assert bench.predicted(one, "peak", 2 * n) == pytest.approx(2 * value)
 
 
 def test_snapshots_are_plain():

@@ -14,6 +14,7 @@ from models.tasks.prompts import PromptError
 from models.tasks.tokenizer import END, INDEX, encode
 from models.zoo import ZOO
 from playground import story
+from playground.measure import default_device
 from playground.request import Request
 from playground.run import Column, compare
 from playground.story import Tale
@@ -192,7 +193,7 @@ def test_a_column_that_fails_leaves_the_others(monkeypatch):
     real = story.generate
 
     def generate(model, *rest, **choices):
-        if model is model_of("linear", "cpu")[0]:
+        if model is model_of("linear", str(default_device()))[0]:
             raise RuntimeError("CPU out of memory")
         yield from real(model, *rest, **choices)
 
