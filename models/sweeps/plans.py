@@ -47,7 +47,7 @@ def _capacity() -> Sweep:
         f"to {LEVELS[-1]} pairs with "
         "as many tokens and steps each; the best of the learning rates by validation on the first seed"
     )
-    return Sweep("capacity", what, tuple(pure + hybrids), rates=(1.5e-3, 3e-3, 6e-3))
+    return Sweep("capacity", what, tuple(pure + hybrids), rates=(7.5e-4, 1.5e-3, 3e-3, 6e-3, 1.2e-2))
 
 
 def _ratio() -> Sweep:

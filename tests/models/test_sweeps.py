@@ -284,7 +284,7 @@ def test_attention_is_silenced_and_restored():
 
 def test_the_named_sweeps_are_what_they_say():
     capacity, ratio, models = (make() for make in SWEEPS.values())
-    assert {stack.attention for stack in capacity.stacks} == {None} and len(capacity.rates) == 3
+    assert {stack.attention for stack in capacity.stacks} == {None} and len(capacity.rates) == 5
     assert [(stack.architecture, stack.attention) for stack in ratio.stacks[:4]] == [
         ("gated-deltanet", count) for count in (0, 1, 2, 4)
     ]
