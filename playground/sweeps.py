@@ -7,6 +7,7 @@ most. A file that is missing or cannot be read gives a sentence instead of curve
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,22 +102,31 @@ def _curve(id: str, attention: int | None, runs: list[dict[str, Any]]) -> Curve:
     return Curve(key, id, entry.name, entry.short, entry.family, attention, layers, tuple(points), held, seeds)
 
 
-def _trained_on(machine: Mapping[str, Any]) -> str:
-    """The name of the GPU, or else of the processor."""
+def _made_with(made: Mapping[str, Any]) -> str:
+    """The name of the GPU, or else of the processor, and the version of torch."""
+    machine, versions = made["machine"], made["versions"]
     on_gpu = str(machine.get("device", "")).startswith("cuda") and machine.get("gpu")
-    return str(on_gpu or machine.get("processor") or "")
+    parts = [str(on_gpu or machine.get("processor") or "")]
+    parts += [f"torch {versions['torch']}"] if "torch" in versions else []
+    return ", ".join(filter(None, parts))
 
 
 def _source(facts: dict[str, Any], runs: list[dict[str, Any]]) -> str:
-    """ "recorded 2026-11-30, commit 1a2b3c4, Some Processor, torch 2.13.0; 3 seeds, 3.1 million tokens a run"."""
-    seeds, tokens = {run["seed"] for run in runs}, [int(run["tokens"]) for run in runs]
-    parts = [
-        f"recorded {facts['date']}",
-        f"commit {str(facts['commit'])[:7]}",
-        _trained_on(facts["machine"]),
-    ]
-    parts += [f"torch {facts['versions']['torch']}"] if "torch" in facts["versions"] else []
+    """ "recorded 2026-11-30, commit 1a2b3c4, Some GPU, torch 2.13.0; 3 seeds, about 3.1 million tokens a run".
+
+    Runs of several machines are counted: "commits 1a2b3c4, 5d6e7f8; 21 runs on Some GPU, torch 2.11.0; 15 on ...".
+    """
+    made = [facts["made"][run["made"]] for run in runs]
+    counted = Counter(_made_with(one) for one in made).most_common()
+    commits = sorted({str(one["commit"])[:7] for one in made})
+    parts = [f"recorded {facts['date']}, commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"]
+    if len(counted) == 1:
+        parts[0] += f", {counted[0][0]}"
+    else:
+        (first, count), *others = counted
+        parts += [f"{count} runs on {first}", *(f"{count} on {other}" for other, count in others)]
+    seeds = {run["seed"] for run in runs}
     cost = f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
-    if tokens:
-        cost += f", about {sum(tokens) / len(tokens) / 1e6:.1f} million tokens a run"
-    return f"{', '.join(filter(None, parts))}; {cost}"
+    if runs:
+        cost += f", about {sum(int(run['tokens']) for run in runs) / len(runs) / 1e6:.1f} million tokens a run"
+    return "; ".join([*parts, cost])

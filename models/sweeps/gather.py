@@ -6,8 +6,6 @@ Only stacks of which every job is done are gathered: a mean over fewer seeds wou
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +19,25 @@ MEASUREMENTS = Path(__file__).resolve().parents[2] / "assets" / "measurements"
 
 def collect(sweep: Sweep, place: Place) -> tuple[dict[str, Any], list[str]]:
     """(the file of a sweep, names of the stacks that are left out because a result is missing)."""
-    runs, results, absent = [], [], []
+    runs: list[dict[str, Any]] = []
+    made: list[dict[str, Any]] = []  # where, with what and from which code: each once, as a sweep may be spread
+    dates, absent = [], []
     for stack, one in zip(sweep.stacks, parts(sweep, place), strict=True):
         if one.best is None or one.missing:
             absent.append(_title(stack))
             continue
         for job, result in zip(one.jobs, one.results, strict=True):
             assert result is not None
-            runs.append(_entry(job, result, job.lr == one.best.lr))
-            results.append(result)
-    if not results:
+            by = {name: result[name] for name in ("machine", "versions", "commit")}
+            made += [] if by in made else [by]
+            runs.append(_entry(job, result, job.lr == one.best.lr) | {"made": made.index(by)})
+            dates.append(result["date"])
+    if not runs:
         raise SweepError(f"No stack of {sweep.name} is finished in {place.folder}; there is nothing to collect.")
     facts = {
         "what": sweep.what,
-        **{name: _commonest([result[name] for result in results]) for name in ("machine", "versions", "commit")},
-        "date": max(result["date"] for result in results),
+        "made": made,
+        "date": max(dates),
         "trained_pairs": [LEVELS[0], LEVELS[-1]],
         "runs": runs,
     }
@@ -49,12 +51,6 @@ def _title(stack: Job) -> str:
 def _entry(job: Job, result: dict[str, Any], chosen: bool) -> dict[str, Any]:
     measured = ("tokens", "seconds", "parameters", "validation", "state_bytes", "accuracy", "without_attention")
     return dataclasses.asdict(job) | {"chosen": chosen} | {name: result[name] for name in measured}
-
-
-def _commonest(values: list[Any]) -> Any:
-    """What most results have: machine, versions and commit are the same for all unless a sweep was spread."""
-    ((text, _),) = Counter(json.dumps(value, sort_keys=True) for value in values).most_common(1)
-    return json.loads(text)
 
 
 def collect_checkpoints(sweep: Sweep, place: Place, folder: Path) -> tuple[list[str], list[str]]:

@@ -244,8 +244,10 @@ def test_collect_writes_the_format_and_marks_what_was_chosen(place):
     jobs.keep(result_of(repeat, 0.1, date="2026-02-03", machine={"cores": 9}), repeat, place)
     facts, absent = gather.collect(sweep, place)
     assert absent == ["linear"]
-    assert facts["what"] == "what it is" and facts["machine"] == {"cores": 2} and facts["date"] == "2026-02-03"
-    assert facts["versions"] == {"torch": "2"} and facts["commit"] == "abc1234"
+    assert facts["what"] == "what it is" and facts["date"] == "2026-02-03"
+    by = {"versions": {"torch": "2"}, "commit": "abc1234"}
+    assert facts["made"] == [{"machine": {"cores": cores}} | by for cores in (2, 9)]
+    assert [run["made"] for run in facts["runs"]] == [0, 0, 0, 1]
     assert [(run["lr"], run["seed"], run["chosen"]) for run in facts["runs"]] == [
         (1e-3, 0, False),
         (3e-3, 0, True),

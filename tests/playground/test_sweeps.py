@@ -16,7 +16,12 @@ def job(architecture: str, seed: int, accuracy: dict[int, float], **more: Any) -
         "accuracy": {str(load): value for load, value in accuracy.items()},
         "state_bytes": {"4": 16384, "64": 16384},
     }
-    return base | {"architecture": architecture, "seed": seed, "tokens": 1_400_000, "seconds": 90.0} | told | more
+    return (
+        base
+        | {"architecture": architecture, "seed": seed, "tokens": 1_400_000, "seconds": 90.0, "made": 0}
+        | told
+        | more
+    )
 
 
 CAPACITY = [
@@ -37,14 +42,10 @@ RATIO = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for kind, runs in (("capacity", CAPACITY), ("ratio", RATIO)):
-        facts = {
-            "machine": {"processor": "some CPU", "cores": 2, "gpu": "some GPU", "device": "cpu"},
-            "versions": {"torch": "2.13.0"},
-            "date": "2026-12-01",
-        }
-        (tmp_path / f"{kind}.json").write_text(
-            json.dumps({"what": "recall alone", "commit": "0123456789", **facts, "runs": runs})
-        )
+        machine = {"processor": "some CPU", "cores": 2, "gpu": "some GPU", "device": "cpu"}
+        made = {"machine": machine, "versions": {"torch": "2.13.0"}, "commit": "0123456789"}
+        facts = {"what": "recall alone", "date": "2026-12-01", "made": [made], "runs": runs}
+        (tmp_path / f"{kind}.json").write_text(json.dumps(facts))
     return tmp_path
 
 
@@ -65,6 +66,21 @@ def test_a_gpu_is_named_where_it_trained(folder: Path) -> None:
     path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda:0"'))
     assert "some GPU" in read("ratio", "recall", folder).source
     assert "some GPU" not in read("capacity", "recall", folder).source
+
+
+def test_runs_of_several_machines_are_counted_where_they_are_drawn(folder: Path) -> None:
+    path = folder / "capacity.json"
+    facts = json.loads(path.read_text())
+    gpu = facts["made"][0]["machine"] | {"device": "cuda"}
+    facts["made"].append({"machine": gpu, "versions": {"torch": "2.11.0"}, "commit": "abcdef0"})
+    for run in facts["runs"]:
+        run["made"] = int(run["architecture"] == "mha" or not run["chosen"])
+    facts["runs"].append(job("mamba2", 2, {4: 1.0, 64: 0.6}))
+    path.write_text(json.dumps(facts))
+    assert read("capacity", "recall", folder).source == (
+        "recorded 2026-12-01, commits 0123456, abcdef0; 3 runs on some CPU, torch 2.13.0; 2 on some GPU, torch 2.11.0; "
+        "3 seeds, about 1.4 million tokens a run"
+    )
 
 
 def test_a_line_of_its_colour_leads_from_every_curve_to_its_name(folder: Path) -> None:
