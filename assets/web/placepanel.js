@@ -72,10 +72,11 @@ export class PlacePanel {
       const word = this.choices.words[i];
       const chosen = word !== undefined && word === this.choices.word;
       row.button.classList.toggle("said", chosen);
-      row.button.disabled = word === undefined || !steered;
+      row.node.hidden = word === undefined;
+      row.button.disabled = !steered;
       setText(row.word, word === undefined ? "" : token(word, 12));
       setText(row.p, word === undefined ? "" : fixed(this.choices.p[i], 2));
-      row.button.setAttribute("aria-label", word === undefined ? "empty" : `${word} ${fixed(this.choices.p[i], 2)}${chosen ? ", committed" : ""}${steered ? ", pin it" : ""}`);
+      if (word !== undefined) row.button.setAttribute("aria-label", `${word} ${fixed(this.choices.p[i], 2)}${chosen ? ", committed" : ""}${steered ? ", pin it" : ""}`);
       row.fill.style.width = `${word === undefined ? 0 : 100 * this.choices.p[i]}%`;
     });
     if (steered) this.paintActs(state);
