@@ -11,11 +11,13 @@ from playground.sweeps import Curve, Mean, Sweep
 from playground.views.accuracy import INSIDE, PHONE, QUARTERS, SHARE, WIDE, spaced_ticks
 from playground.views.charts import SYMBOLS, Figure, axis_name, end_names, frame, narrowed, recorded_curve
 from playground.views.plane import Space, colour, padded
-from playground.views.sayings import share_text
+from playground.views.sayings import enumerated, share_text
 
 TITLES = {"capacity": "Capacity by seeds", "ratio": "Attention layers that a stack needs"}
 SEEDS = "mean over seeds, least and most"
 DETAILS = {"capacity": SEEDS, "ratio": f"{SEEDS}, at {{}} {{}}"}
+# Who recalls more than whom, as published: 2102.11174, 2510.26692 (two pairs) and 2405.21060.
+PUBLISHED = (("deltanet", "linear"), ("gated-deltanet", "mamba2"), ("kda", "gated-deltanet"), ("mamba2", "mamba"))
 
 
 def section(sweep: Sweep, unit: str) -> dict[str, Any]:
@@ -54,10 +56,26 @@ def capacity(sweep: Sweep, _load: int, unit: str) -> Figure:
 
 
 def capacity_words(sweep: Sweep, load: int, unit: str) -> str:
-    """The order at one load, best first, with what the seeds span."""
+    """The order at one load, best first, with what the seeds span; and which published orders it agrees with."""
     ranked = sorted(sweep.curves, key=lambda curve: -_at(curve, load).value)
     told = ", ".join(f"{curve.short} {_share(_at(curve, load))}" for curve in ranked)
-    return f"At {load} {unit}: {told}."
+    return f"At {load} {unit}: {told}.{published(sweep, load)}"
+
+
+def published(sweep: Sweep, load: int) -> str:
+    """Of each pair that papers put in an order: whether all seeds here say the same, say the opposite, or disagree."""
+    known = {curve.id: curve for curve in sweep.curves}
+    same: list[str] = []
+    opposite: list[str] = []
+    unclear: list[str] = []
+    for better, worse in PUBLISHED:
+        if better in known and worse in known:
+            over, under = _at(known[better], load), _at(known[worse], load)
+            kind = same if over.low > under.high else opposite if over.high < under.low else unclear
+            kind.append(f"{known[better].short} above {known[worse].short}")
+    verdicts = ((same, "as here"), (opposite, "the other way round here"), (unclear, "where the seeds here overlap"))
+    told = [f"{enumerated(pairs)}, {verdict}" for pairs, verdict in verdicts if pairs]
+    return f" Published orders: {'; '.join(told)}." if told else ""
 
 
 # ------------------------------------------------------------------------------------------------- attention layers

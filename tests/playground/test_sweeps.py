@@ -103,6 +103,19 @@ def test_capacity_is_drawn_as_recorded(folder: Path) -> None:
     assert told["words"]["64"] == "At 64 pairs: Softmax 0.995 (0.990 to 1.00), Mamba-2 0.60 (0.50 to 0.70)."
 
 
+def test_published_orders_are_held_against_all_seeds(folder: Path) -> None:
+    path = folder / "capacity.json"
+    facts = json.loads(path.read_text())
+    values = {"kda": (0.9, 0.8), "gated-deltanet": (0.7, 0.6), "mamba2": (0.9, 0.95), "mamba": (0.5, 0.91)}
+    facts["runs"] = [job(id, seed, {64: value}) for id, pair in values.items() for seed, value in enumerate(pair)]
+    path.write_text(json.dumps(facts))
+    words = section(read("capacity", "recall", folder), "pairs")["words"]["64"]
+    assert words.endswith(
+        " Published orders: KDA above GDN, as here; GDN above Mamba-2, the other way round here; "
+        "Mamba-2 above Mamba, where the seeds here overlap."
+    )
+
+
 def test_how_many_attention_layers_are_enough(folder: Path) -> None:
     told = section(read("ratio", "recall", folder), "pairs")
     (line,) = told["figures"]["64"]["data"]
