@@ -5,8 +5,9 @@
     python -m models.sweeps capacity --collect        write assets/measurements/capacity.json from the results
 
 "capacity" trains every recurrence on recall alone; "ratio" a stack of four layers with more and more softmax layers
-among them; "models" the checkpoints, over several seeds. Learning rates are compared on the first seed, by validation
-on phone books of their own, and the best is kept for the other seeds. `--ray auto` spreads the jobs over a cluster.
+among them; "models" the checkpoints, over several seeds. Learning rates are compared by validation on phone books of
+their own: first on one seed, then the best is repeated with the others, and as long as its mean falls behind another
+rate, that one too. `--ray auto` spreads the jobs over a cluster.
 """
 
 from __future__ import annotations
@@ -28,30 +29,34 @@ from models.provenance import commit
 from models.run import forecast
 from models.sweeps.gather import MEASUREMENTS, collect, collect_checkpoints
 from models.sweeps.jobs import Job, Outcome, Place, SweepError, by_ray, here, in_processes
-from models.sweeps.plans import SWEEPS, Sweep, parts
+from models.sweeps.plans import SWEEPS, Part, Sweep, parts
 from models.sweeps.recall import StackError
 
 
 def run(sweep: Sweep, place: Place, perform: Callable[[Sequence[Job]], Iterator[Outcome]]) -> list[str]:
-    """Do what is missing, in two rounds (trials, then repeats); the failures, a sentence each."""
+    """Do what is missing, in rounds: trials, then repeats of the best rates so far; the failures, a sentence each."""
     failures: dict[Job, str] = {}
     started, done = time.monotonic(), 0
-    for _ in range(2):
-        jobs = [job for one in parts(sweep, place) for job in one.ready if job not in failures]
-        for job, outcome in perform(jobs) if jobs else ():
+    while jobs := [job for one in parts(sweep, place) for job in one.ready if job not in failures]:
+        for job, outcome in perform(jobs):
             done += 1
             if isinstance(outcome, Exception):
                 failures[job] = f"{job.title} failed: {type(outcome).__name__}: {outcome}"
                 print(failures[job], flush=True)
                 continue
-            left = sum(len(one.missing) for one in parts(sweep, place))
+            every, left = counted(parts(sweep, place))
             pace = (time.monotonic() - started) / done
             print(
-                f"{sweep.size - left}/{sweep.size} {job.title}: {outcome['validation']:.3f} on validation, "
+                f"{every - left}/{every} {job.title}: {outcome['validation']:.3f} on validation, "
                 f"{duration(outcome['seconds'])}; {left} to go, about {duration(pace * left)}",
                 flush=True,
             )
     return list(failures.values())
+
+
+def counted(found: Sequence[Part]) -> tuple[int, int]:
+    """(jobs that are done or known to be needed, those of them without a result)."""
+    return sum(len(one.jobs) for one in found), sum(len(one.missing) for one in found)
 
 
 def expected(sweep: Sweep, place: Place) -> tuple[int, float]:
@@ -140,10 +145,11 @@ def main() -> None:
         elif options.jobs > 1:
             perform = partial(in_processes, place=place, count=options.jobs)
         if options.plan or not options.ray:
+            every, _ = counted(parts(sweep, place))
             count, seconds = expected(sweep, place)
             share = seconds if options.ray else seconds / min(options.jobs, count or 1)
             print(
-                f"{sweep.size - count} of {sweep.size} jobs are done; {count} to do, about {duration(seconds)} of one "
+                f"{every - count} of {every} jobs are done; {count} to do, about {duration(seconds)} of one "
                 f"process here, {duration(share)} in {options.jobs}",
                 flush=True,
             )

@@ -30,13 +30,9 @@ class Sweep:
         """Every learning rate on the first seed."""
         return [replace(stack, seed=self.seeds[0], lr=rate) for rate in self.rates]
 
-    def repeats(self, best: Job) -> list[Job]:
-        """The other seeds with the learning rate that was kept."""
-        return [replace(best, seed=seed) for seed in self.seeds[1:]]
-
-    @property
-    def size(self) -> int:
-        return len(self.stacks) * (len(self.rates) + len(self.seeds) - 1)
+    def repeats(self, trial: Job) -> list[Job]:
+        """The other seeds with the learning rate of a trial."""
+        return [replace(trial, seed=seed) for seed in self.seeds[1:]]
 
 
 def _capacity() -> Sweep:
@@ -45,7 +41,7 @@ def _capacity() -> Sweep:
     what = (
         "Recall alone: stacks of two layers of one mixer each, and hybrids of four, trained on phone books of up "
         f"to {LEVELS[-1]} pairs with "
-        "as many tokens and steps each; the best of the learning rates by validation on the first seed"
+        "as many tokens and steps each; of five learning rates the best by validation"
     )
     return Sweep("capacity", what, tuple(pure + hybrids), rates=(7.5e-4, 1.5e-3, 3e-3, 6e-3, 1.2e-2))
 
@@ -78,7 +74,8 @@ SWEEPS: dict[str, Callable[[], Sweep]] = {"capacity": _capacity, "ratio": _ratio
 class Part:
     """A stack of a sweep as far as it is done: its jobs, their results, and the best trial once all trials are there.
 
-    Before that, the repeats stand in `jobs` with the first rate, because nobody knows theirs.
+    Before that, the repeats stand in `jobs` with the first rate, because nobody knows theirs. Nor does anybody know how
+    many rates will be repeated: `jobs` has those that are, or were.
     """
 
     jobs: tuple[Job, ...]
@@ -97,14 +94,26 @@ class Part:
 
 
 def part(sweep: Sweep, stack: Job, place: Place) -> Part:
-    """How far a stack is. The best trial is the one with the best validation, the first of equals."""
+    """How far a stack is. The best rate is that with the best mean validation over its seeds, the first of equals.
+
+    A rate that did well with one seed by luck is repeated and falls behind; then the next one is repeated. In the end
+    the best has all its seeds, and no other does better with those it has.
+    """
     trials = sweep.trials(stack)
-    found = [kept(job, place) for job in trials]
-    scores = [result["validation"] for result in found if result is not None]
-    best = trials[scores.index(max(scores))] if len(scores) == len(trials) else None
-    repeats = sweep.repeats(best or trials[0])
-    found += [kept(job, place) if best else None for job in repeats]
-    return Part((*trials, *repeats), tuple(found), best)
+    found = {job: kept(job, place) for job in trials}
+    if None in found.values():
+        waiting = dict.fromkeys(sweep.repeats(trials[0]))
+        return Part((*found, *waiting), (*found.values(), *waiting.values()), None)
+    repeats = {trial: {job: kept(job, place) for job in sweep.repeats(trial)} for trial in trials}
+
+    def mean(trial: Job) -> float:
+        scores = [result["validation"] for result in (found[trial], *repeats[trial].values()) if result is not None]
+        return sum(scores) / len(scores)
+
+    best = max(trials, key=mean)
+    for trial, results in repeats.items():
+        found |= {job: result for job, result in results.items() if trial is best or result is not None}
+    return Part(tuple(found), tuple(found.values()), best)
 
 
 def parts(sweep: Sweep, place: Place) -> list[Part]:

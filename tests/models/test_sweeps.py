@@ -136,13 +136,34 @@ def test_a_result_of_another_recipe_or_a_torn_file_does_not_count(place):
 
 
 def test_a_sweep_does_not_repeat_what_is_done(place, monkeypatch):
-    sweep, worked = spread((TINY,)), []
+    sweep, worked = spread((TINY,), rates=(3e-3,), seeds=(0, 1, 2)), []
     real = jobs.work
     monkeypatch.setattr(jobs, "work", lambda job, place: worked.append(job) or real(job, place))
-    assert do(sweep, place) == [] and len(worked) == sweep.size == 3
+    assert do(sweep, place) == [] and len(worked) == 3
     assert do(sweep, place) == [] and len(worked) == 3
     (place.folder / f"{worked[0].name}.json").unlink()
     assert do(sweep, place) == [] and worked[3:] == worked[:1]
+
+
+def test_a_rate_that_was_lucky_once_is_not_kept(place, monkeypatch, capsys):
+    """0.01 leads with seed 0 and falls behind 0.003, which is repeated then and stays ahead of all."""
+    scores = {(1e-3, 0): 0.5, (3e-3, 0): 0.6, (3e-3, 1): 0.5, (3e-3, 2): 0.58, (1e-2, 0): 0.7, (1e-2, 1): 0.1}
+    worked = []
+
+    def work(job, place):
+        worked.append((job.lr, job.seed))
+        result = result_of(job, scores.get(worked[-1], 0.2))
+        jobs.keep(result, job, place)
+        return result
+
+    monkeypatch.setattr(jobs, "work", work)
+    sweep = spread((TINY,), rates=(1e-3, 3e-3, 1e-2), seeds=(0, 1, 2))
+    assert do(sweep, place) == []
+    assert worked == [(1e-3, 0), (3e-3, 0), (1e-2, 0), (1e-2, 1), (1e-2, 2), (3e-3, 1), (3e-3, 2)]
+    facts, absent = gather.collect(sweep, place)
+    assert not absent and {(run["lr"], run["seed"]) for run in facts["runs"]} == set(worked)
+    assert [(run["lr"], run["seed"]) for run in facts["runs"] if run["chosen"]] == [(3e-3, seed) for seed in range(3)]
+    assert "5/7" in capsys.readouterr().out.splitlines()[4] and do(sweep, place) == [] and len(worked) == 7
 
 
 def test_one_that_fails_says_so_and_leaves_the_others_alone(place, monkeypatch):
@@ -241,7 +262,7 @@ def test_collect_writes_the_format_and_marks_what_was_chosen(place):
     with pytest.raises(SweepError, match="nothing to collect"):
         gather.collect(sweep, place)
     repeat = dataclasses.replace(stack, seed=1, lr=3e-3)
-    jobs.keep(result_of(repeat, 0.1, date="2026-02-03", machine={"cores": 9}), repeat, place)
+    jobs.keep(result_of(repeat, 0.7, date="2026-02-03", machine={"cores": 9}), repeat, place)
     facts, absent = gather.collect(sweep, place)
     assert absent == ["linear"]
     assert facts["what"] == "what it is" and facts["date"] == "2026-02-03"
