@@ -132,9 +132,9 @@ def _at(curve: Curve, load: int) -> Mean:
 
 
 def _share(mean: Mean) -> str:
-    """ "0.87 (0.81 to 0.92)"."""
-    spread = f" ({share_text(mean.low)} to {share_text(mean.high)})" if mean.high > mean.low else ""
-    return share_text(mean.value) + spread
+    """ "0.87 (0.81 to 0.92)"; "0.87" where the seeds read the same."""
+    low, high = share_text(mean.low), share_text(mean.high)
+    return share_text(mean.value) + (f" ({low} to {high})" if low != high else "")
 
 
 def _drawn(curve: Curve, everyone: Sequence[Curve], points: Sequence[tuple[float, Mean]]) -> list[Figure]:

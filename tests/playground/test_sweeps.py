@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.sweeps.plans import SWEEPS
 from playground.sweeps import KINDS, Sweep, read
 from playground.views.recorded import section
 
@@ -130,6 +131,17 @@ def test_where_no_number_of_attention_layers_is_enough_it_says_so(folder: Path) 
     facts["runs"] = [job("mamba2", 0, {64: 0.5}, attention=0), job("mamba2", 0, {64: 0.9}, attention=1)]
     path.write_text(json.dumps(facts))
     assert "no number of them reaches 0.98" in section(read("ratio", "recall", folder), "pairs")["words"]["64"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_ships_has_every_stack_with_three_seeds(kind: str) -> None:
+    """And says what was published: softmax attention, alone or in part, keeps all pairs that were trained."""
+    sweep, wanted = read(kind, "recall"), SWEEPS[kind]().stacks
+    assert {(curve.id, curve.attention) for curve in sweep.curves} == {(s.architecture, s.attention) for s in wanted}
+    assert {curve.seeds for curve in sweep.curves} == {3} and 42 in sweep.loads
+    for curve in sweep.curves:
+        point = curve.at(42)
+        assert point is not None and (point.low >= 0.98) == (curve.id in ("mha", "qwen3-next") or bool(curve.attention))
 
 
 @pytest.mark.parametrize("kind", KINDS)
