@@ -75,7 +75,7 @@ def story_recipe(id: str, **overrides: Any) -> StoryRecipe:
     And it reads phone books first. On stories from the start, Mamba-2 both ways was still where it knew only how often
     words come after 13 million tokens, Hydra after 8; Hydra that had read phone books left it within 4. It takes half
     as many steps again: after 4000, 48 of 100 of its stories were consistent; after 6000, with a longer fall of the
-    rate, 99. That is one seed. At 6000 to 8000 steps a shorter gentle part gave 0 to 78 (seven runs, rates and seeds
+    rate, 99. That is one seed. At 6000 to 8000 steps a shorter gentle part gave 0 to 78 (six runs, rates and seeds
     changed as well), and 0.6 of the rate 77 and 90 (two seeds).
     """
     model = build(id)

@@ -41,7 +41,7 @@ def _capacity() -> Sweep:
     what = (
         "Recall alone: stacks of two layers of one mixer each, and hybrids of four, trained on phone books of up "
         f"to {LEVELS[-1]} pairs with "
-        "as many tokens and steps each; of five learning rates the best by validation"
+        "as many tokens and steps each; the best of several learning rates by mean validation over the seeds"
     )
     return Sweep("capacity", what, tuple(pure + hybrids), rates=(7.5e-4, 1.5e-3, 3e-3, 6e-3, 1.2e-2))
 
