@@ -22,7 +22,7 @@ TITLES = {
     "tradeoff": ("Accuracy against memory", ""),
 }
 NOT_SHOWN = (
-    "Larger models: these use about 260 k parameters a token. Other trainings: each was trained once; what a seed "
+    "Larger models: these use about 260 k parameters a token. Other trainings: nearly all had one; what a seed "
     "changes is in the recorded runs below, where there are any."
 )
 LOOK = (
