@@ -58,6 +58,7 @@ class Sweep:
     missing: str = ""
     what: str = ""
     source: str = ""
+    trained: tuple[int, int] = (0, 0)  # the least and the greatest load of the trainings
 
     @property
     def loads(self) -> tuple[int, ...]:
@@ -82,9 +83,10 @@ def read(kind: str, task: str, folder: Path = FOLDER) -> Sweep:
             grouped.setdefault((run["architecture"], run["attention"]), []).append(run)
         curves = tuple(_curve(id, attention, found) for (id, attention), found in grouped.items())
         what, source = str(facts["what"]), _source(facts, runs)
+        least, greatest = (int(load) for load in facts["trained_pairs"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Sweep(kind, missing=f"The recorded runs in {path.name} could not be read ({type(error).__name__}).")
-    sweep = Sweep(kind, curves, what=what, source=source)
+    sweep = Sweep(kind, curves, what=what, source=source, trained=(least, greatest))
     if not sweep.loads:
         return Sweep(kind, missing="No training runs on this task alone are recorded here, so nothing is drawn.")
     return sweep

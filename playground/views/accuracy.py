@@ -100,13 +100,14 @@ def _ranges(at: Space, trained: Trained) -> list[tuple[tuple[float, float], tupl
 
 
 def _shades(recall: Recall, at: Space, trained: Trained) -> list[Figure]:
-    box = {"type": "rect", "layer": "below", "yref": "paper", "y0": 0, "y1": 1, "line": {"width": 0}}
     (known, _), (late, _) = _ranges(at, trained)
-    found = []
-    for (start, stop), opacity in ((known, 0.055), (late, 0.025)):
-        if start < stop:
-            found.append({**box, "x0": start, "x1": stop, "fillcolor": "@ink", "opacity": opacity})
-    return found
+    return shade(*known) + shade(*late, opacity=0.025)
+
+
+def shade(start: float, stop: float, opacity: float = 0.055) -> list[Figure]:
+    """A band behind the curves from one load to another; none if they leave no room."""
+    box = {"type": "rect", "layer": "below", "yref": "paper", "y0": 0, "y1": 1, "line": {"width": 0}}
+    return [{**box, "x0": start, "x1": stop, "fillcolor": "@ink", "opacity": opacity}] if start < stop else []
 
 
 def _edges(at: Space) -> tuple[float, float]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from playground.shares import HELD
 from playground.sweeps import Curve, Mean, Sweep
-from playground.views.accuracy import INSIDE, PHONE, QUARTERS, SHARE, WIDE, spaced_ticks
-from playground.views.charts import SYMBOLS, Figure, axis_name, end_names, frame, narrowed, recorded_curve
+from playground.views.accuracy import BAND, INSIDE, PHONE, QUARTERS, SHARE, WIDE, shade, spaced_ticks
+from playground.views.charts import SYMBOLS, Figure, axis_name, end_names, frame, narrowed, note, recorded_curve
 from playground.views.plane import Space, colour, padded
 from playground.views.sayings import enumerated, share_text
 
@@ -52,6 +52,12 @@ def capacity(sweep: Sweep, _load: int, unit: str) -> Figure:
     names, narrow_names = (end_names(ends, loads[-1], space, tints) for space in (wide, narrow))
     layout = frame(wide, "capacity", spaced_ticks(loads, wide), QUARTERS, [*names, axis_name(unit)])
     small = narrowed(layout, narrow, narrow_names, spaced_ticks(loads, narrow))
+    for at, drawn in ((wide, layout), (narrow, small)):
+        start, stop = max(10 ** at.x[0], sweep.trained[0]), min(10 ** at.x[1], sweep.trained[1])
+        drawn["shapes"] = shade(start, stop)
+        if start < stop:
+            middle = math.sqrt(start * stop)
+            drawn["annotations"].append(note("trained", middle, BAND, at, ink="@ink-2", xanchor="center"))
     return {"data": data, "layout": layout, "narrow": small}
 
 
@@ -59,7 +65,7 @@ def capacity_words(sweep: Sweep, load: int, unit: str) -> str:
     """The order at one load, best first, with what the seeds span; and which published orders it agrees with."""
     ranked = sorted(sweep.curves, key=lambda curve: -_at(curve, load).value)
     told = ", ".join(f"{curve.short} {_share(_at(curve, load))}" for curve in ranked)
-    return f"At {load} {unit}: {told}.{published(sweep, load)}"
+    return f"{_asked(sweep, load, unit)}: {told}.{published(sweep, load)}"
 
 
 def published(sweep: Sweep, load: int) -> str:
@@ -111,7 +117,7 @@ def ratio_words(sweep: Sweep, load: int, unit: str) -> str:
         elif enough is not stack[0]:
             found += f", {_share(_at(enough, load))} with {enough.attention}"
         told.append(found)
-    return f"At {load} {unit}, {'. '.join(told)}."
+    return f"{_asked(sweep, load, unit)}, {'. '.join(told)}."
 
 
 def _stacks(sweep: Sweep) -> list[list[Curve]]:
@@ -129,6 +135,12 @@ def _at(curve: Curve, load: int) -> Mean:
     found = curve.at(load)
     assert found is not None  # `Sweep.loads` are those that every curve has
     return found
+
+
+def _asked(sweep: Sweep, load: int, unit: str) -> str:
+    """ "At 42 pairs"; or that nothing trained for it."""
+    beyond = f" (trained on up to {sweep.trained[1]})" if load > sweep.trained[1] else ""
+    return f"At {load} {unit}{beyond}"
 
 
 def _share(mean: Mean) -> str:

@@ -68,6 +68,22 @@ def test_the_place_under_the_pointer_is_told_everywhere(visitor: Visitor) -> Non
     expect(cell(page, 12)).to_have_class(re.compile(r"\bdf-read\b"))
 
 
+def test_words_of_a_place_stand_at_its_margin_and_only_as_many_as_there_are(visitor: Visitor) -> None:
+    page = visitor.open(GIVEN, view="diffusion")
+    place = page.locator(".df-place").first
+    rows, counts = place.locator("button.ba-next-row:visible"), set()
+    for index in range(1, 20):
+        cell(page, index).hover()
+        expect(place.locator(".ba-cap")).to_contain_text(f"place {index}: ")
+        words = rows.locator(".ba-next-word").all_inner_texts()
+        assert all(words)
+        counts.add(len(words))
+        if words:
+            edges = [one.bounding_box() for one in (place.locator(".ba-cap"), rows.locator(".ba-next-word").first)]
+            assert edges[0] and edges[1] and abs(edges[0]["x"] - edges[1]["x"]) < 1
+    assert 8 in counts and min(counts) < 8
+
+
 def test_pin_and_continue_stands_beside_the_run_it_left(visitor: Visitor) -> None:
     page = visitor.open(GIVEN, view="diffusion")
     view = page.locator("#view-diffusion")

@@ -16,13 +16,11 @@ def job(architecture: str, seed: int, accuracy: dict[int, float], **more: Any) -
     told = {
         "accuracy": {str(load): value for load, value in accuracy.items()},
         "state_bytes": {"4": 16384, "64": 16384},
+        "tokens": 1_400_000,
+        "seconds": 90.0,
+        "made": 0,
     }
-    return (
-        base
-        | {"architecture": architecture, "seed": seed, "tokens": 1_400_000, "seconds": 90.0, "made": 0}
-        | told
-        | more
-    )
+    return base | {"architecture": architecture, "seed": seed} | told | more
 
 
 CAPACITY = [
@@ -45,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     for kind, runs in (("capacity", CAPACITY), ("ratio", RATIO)):
         machine = {"processor": "some CPU", "cores": 2, "gpu": "some GPU", "device": "cpu"}
         made = {"machine": machine, "versions": {"torch": "2.13.0"}, "commit": "0123456789"}
-        facts = {"what": "recall alone", "date": "2026-12-01", "made": [made], "runs": runs}
+        facts = {"what": "recall alone", "date": "2026-12-01", "trained_pairs": [2, 64], "made": [made], "runs": runs}
         (tmp_path / f"{kind}.json").write_text(json.dumps(facts))
     return tmp_path
 
@@ -102,6 +100,20 @@ def test_capacity_is_drawn_as_recorded(folder: Path) -> None:
     assert all(trace["line"]["width"] < 2 and trace["marker"]["color"] == "@page" for trace in lines)
     assert lines[1]["error_y"]["array"] == pytest.approx([0.05, 0.1])
     assert told["words"]["64"] == "At 64 pairs: Softmax 0.995 (0.990 to 1.00), Mamba-2 0.60 (0.50 to 0.70)."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_no_training_had_is_told_and_not_shaded(kind: str, folder: Path) -> None:
+    path = folder / f"{kind}.json"
+    path.write_text(path.read_text().replace('"trained_pairs": [2, 64]', '"trained_pairs": [2, 44]'))
+    told = section(read(kind, "recall", folder), "pairs")
+    assert told["words"]["64"].startswith("At 64 pairs (trained on up to 44)")
+    assert "trained" not in told["words"]["4"]
+    if kind == "capacity":
+        for layout in (told["figures"]["64"]["layout"], told["figures"]["64"]["narrow"]):
+            (band,) = layout["shapes"]
+            assert 2 <= band["x0"] < 4 and band["x1"] == 44
+            assert "trained" in [one["text"] for one in layout["annotations"]]
 
 
 def test_published_orders_are_held_against_all_seeds(folder: Path) -> None:
