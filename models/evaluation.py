@@ -17,7 +17,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from models import checkpoints
+from models import checkpoints, files
+from models.checkpoints import CheckpointError
+from models.commands import device, sentences
+from models.files import shown
 from models.processes.autoregressive import generate
 from models.tasks import batches, programs, stories
 from models.tasks.prompts import LONGEST
@@ -183,16 +186,20 @@ def rounded(values: dict[str, float]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Evaluate checkpoints again, and enter it into their manifest.")
     parser.add_argument("ids", nargs="*", help="none: all that the folder has")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--folder", type=Path, default=checkpoints.FOLDER)
     options = parser.parse_args()
-    has = [id for id in checkpoints.manifest(options.folder) if id in ZOO]
-    if unknown := [id for id in options.ids if id not in has]:
-        parser.error(f"no checkpoint of {', '.join(unknown)}; there are: {', '.join(has)}")
-    for id in options.ids or has:
-        found = report(checkpoints.load(id, options.folder, options.device), options.device)
-        checkpoints.amend(id, {"accuracy": found}, options.folder)
-        print(id, found, flush=True)
+    with sentences():
+        has = [id for id in checkpoints.manifest(options.folder) if id in ZOO]
+        if unknown := [id for id in options.ids if id not in has]:
+            parser.error(f"no checkpoint of {', '.join(unknown)}; there are: {', '.join(has) or 'none'}")
+        if not has:
+            raise CheckpointError(f"There are no checkpoints in {shown(options.folder)}. Name another --folder.")
+        files.folder(options.folder)  # which else would fail after minutes
+        for id in options.ids or has:
+            found = report(checkpoints.load(id, options.folder, options.device), options.device)
+            checkpoints.amend(id, {"accuracy": found}, options.folder)
+            print(id, found, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import time
 import warnings
@@ -12,8 +13,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from models import files
 from models.backbone import Backbone
 from models.curriculum import Curriculum, Recipe
+from models.files import FileError, shown
 from models.graphs import Pass, Recorder, RecordingError, filled
 from models.losses import joinable, losses_of, together
 from models.mixers.sparse import SparseAttention
@@ -23,7 +26,10 @@ from models.tasks.batches import Batch
 from models.tasks.prompts import LONGEST
 from models.zoo import build
 
-KEPT = 200  # steps after which what a restart needs is written
+LOGGED = 20  # steps after which the log has a line
+KEPT = 200  # and after which what a restart needs is written
+TAKEN_AFTER = 10.0  # seconds in which a run that was killed lets go of its files, even on another machine
+BEGIN_AGAIN = "Delete the file to begin again, or name another folder for the logs."
 
 
 class Run:
@@ -114,18 +120,34 @@ class Run:
         }
 
     def save(self, path: Path) -> None:
-        torch.save(self.state(), path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        """Keep what a restart needs. FileError if it cannot be written."""
+        data = io.BytesIO()
+        torch.save(self.state(), data)
+        files.write_bytes(path, data.getvalue())
 
     def resume(self, path: Path) -> bool:
-        """Take up an interrupted run of the same recipe, if `path` holds one."""
+        """Take up an interrupted run, if `path` holds one. FileError if what lies there is broken or of another run."""
         if not path.exists():
             return False
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["recipe"] != json.dumps(dataclasses.asdict(self.recipe)):
-            return False
-        self.restore(state)
+        data = files.read_bytes(path)
+        try:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            recipe = dict(json.loads(state["recipe"]))
+        except Exception as error:  # torch says in many ways that it cannot read something
+            raise FileError(f"{shown(path)} is broken: it holds no training to resume. {BEGIN_AGAIN}") from error
+        if other := self.differs(recipe):
+            raise FileError(f"{shown(path)} holds a training with {other}. Go on with that one; or: {BEGIN_AGAIN}")
+        try:
+            self.restore(state)
+        except Exception as error:  # as many ways as there are parts
+            raise FileError(f"{shown(path)} holds a training of another {self.id}. {BEGIN_AGAIN}") from error
         return True
+
+    def differs(self, recipe: dict[str, Any]) -> str:
+        """What another recipe has that this run's has not ("steps 4000, not 2000"); empty where they are the same."""
+        own = json.loads(json.dumps(dataclasses.asdict(self.recipe)))
+        names = [name for name in own | recipe if own.get(name) != recipe.get(name)]
+        return ", ".join(f"{name} {recipe.get(name)}, not {own.get(name)}" for name in names[:3])
 
     def restore(self, state: dict[str, Any]) -> None:
         """Be where the run was whose `state` this is."""
@@ -138,29 +160,44 @@ class Run:
 
 
 def finish(run: Run, logs: Path, name: str, progress: Progress) -> None:
-    """Take `run` to its last step, from where `logs` holds it, and keep there its log and what a restart needs."""
-    logs.mkdir(parents=True, exist_ok=True)
+    """Take `run` to its last step, from where `logs` holds it, and keep there its log and what a restart needs.
+
+    FileError if another process is at the same run, or if something cannot be read or written.
+    """
     resume, log = logs / f"{name}.resume", logs / f"{name}.jsonl"
-    resumed = run.resume(resume)
-    if resumed and log.exists():  # what was done after the last state that was kept is done again
-        kept = [line for line in log.read_text().splitlines(True) if json.loads(line)["step"] < run.step]
-        log.write_text("".join(kept))
-    before = run.tokens, run.seconds
-    try:
-        with log.open("a" if resumed else "w") as lines:
-            while run.step < run.recipe.steps:
-                entry = run.advance()
-                if "event" in entry:
-                    progress.say(f"{entry['event']}, after {run.step} steps")
-                speed = (run.tokens - before[0]) / (run.seconds - before[1])
-                progress.show(run.step, speed, tokens_left(run) / speed, run.curriculum.stage, run.curriculum.accuracy)
-                if "event" in entry or run.step % 20 == 0:
-                    lines.write(json.dumps(entry) + "\n")
-                    lines.flush()
-                if run.step % KEPT == 0:
-                    run.save(resume)
-    finally:
-        progress.close()
+    busy = f"Another process is training {name} in {shown(logs)}. Wait for it, or name another folder for the logs."
+    with files.locked(resume, TAKEN_AFTER, busy):
+        run.resume(resume)
+        _trim(log, run.step, progress)
+        before = run.tokens, run.seconds
+        try:
+            with files.appending(log) as lines:
+                while run.step < run.recipe.steps:
+                    entry = run.advance()
+                    if "event" in entry:
+                        progress.say(f"{entry['event']}, after {run.step} steps")
+                    speed = (run.tokens - before[0]) / (run.seconds - before[1])
+                    left = tokens_left(run) / speed
+                    progress.show(run.step, speed, left, run.curriculum.stage, run.curriculum.accuracy)
+                    if "event" in entry or run.step % LOGGED == 0:
+                        lines.add(json.dumps(entry))
+                    if run.step % KEPT == 0:
+                        lines.keep()
+                        run.save(resume)
+        finally:
+            progress.close()
+
+
+def _trim(log: Path, step: int, progress: Progress) -> None:
+    """Leave in a log what was done before `step`: what came after the last state that was kept is done again."""
+    if not log.exists():
+        return
+    entries, broken = files.read_lines(log)
+    kept = [entry for entry in entries if isinstance(entry.get("step"), int) and entry["step"] < step]
+    if broken and step:
+        lines = "a broken line" if broken == 1 else f"{broken} broken lines"
+        progress.say(f"{shown(log)} had {lines}, as a kill leaves them: left out")
+    files.write_text(log, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 
 def tokens_left(run: Run) -> int:

@@ -22,8 +22,9 @@ from typing import Any, TextIO
 import torch
 from torch import Generator, Tensor
 
-from models import checkpoints, denoising
+from models import checkpoints, denoising, files
 from models.backbone import Backbone
+from models.commands import device, rate, seed, sentences
 from models.curriculum import Curriculum, Ladder, Recipe
 from models.graphs import Pass, Recorder, read
 from models.progress import Progress, duration, positive
@@ -216,34 +217,47 @@ def train(
 
 def _last_loss(log: Path, lines: int = 20) -> float | None:
     """Mean loss on stories over the last lines of a log; None if it has none."""
-    told = [json.loads(line) for line in log.read_text().splitlines()[-lines:]]
+    told = files.read_lines(log)[0][-lines:]
     found = [line["story loss"] for line in told if "story loss" in line]
     return round(sum(found) / len(found), 4) if found else None
 
 
-def main() -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train the tiny story models: denoisers and their twin.")
     parser.add_argument("ids", nargs="*", help=f"out of: {', '.join(DIFFUSION)}; none: all that --folder lacks")
     parser.add_argument("--steps", type=positive, help=f"{StoryRecipe.steps} (without softmax attention: 6000)")
-    parser.add_argument("--lr", type=float, default=StoryRecipe.lr)
+    parser.add_argument("--lr", type=rate, default=StoryRecipe.lr)
     parser.add_argument("--linked", type=float, default=StoryRecipe.linked)
     parser.add_argument("--filler", type=float, default=StoryRecipe.filler)
     parser.add_argument("--gentle", type=float, default=StoryRecipe.gentle)
     parser.add_argument("--average", type=float, default=StoryRecipe.average)
     parser.add_argument("--muon", type=float, help="rate of Muon, times --lr; 0: AdamW for all (else by kind)")
     parser.add_argument("--adamw", type=float, help="rate of AdamW, times --lr (else by kind)")
-    parser.add_argument("--tokens", type=int, help="tokens of a step")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--tokens", type=positive, help="tokens of a step")
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true", help="fuse the passes (on a CPU; needs a C++ compiler)")
     parser.add_argument("--logs", type=Path, default=Path("runs"), help="logs and resumable state")
     parser.add_argument("--folder", type=Path, default=checkpoints.FOLDER, help="where checkpoints go")
+    return parser
+
+
+def main() -> None:
+    parser = _parser()
     options = parser.parse_args()
     if unknown := [id for id in options.ids if id not in DIFFUSION]:
         parser.error(f"no story model {', '.join(unknown)}; known: {', '.join(DIFFUSION)}")
     if options.compile and options.device != "cpu":
         parser.error("--compile is for CPUs; on a GPU passes are recorded")
+    with sentences():
+        _train_all(options)
+
+
+def _train_all(options: argparse.Namespace) -> None:
+    for needed in (options.logs, options.folder):  # which else would fail after hours
+        files.folder(needed)
+    checkpoints.manifest(options.folder)
     torch.set_num_threads(options.threads)
     chosen = {name: getattr(options, name) for name in ("lr", "linked", "filler", "gentle", "average", "seed")}
     by_kind = ("steps", "muon", "adamw")

@@ -24,8 +24,9 @@ from typing import Any, TextIO
 
 import torch
 
-from models import checkpoints
+from models import checkpoints, files
 from models.backbone import Backbone, parameters
+from models.commands import device, rate, seed, sentences
 from models.curriculum import Recipe
 from models.evaluation import report
 from models.mixers.sparse import SparseAttention
@@ -119,24 +120,37 @@ def facts_of(run: Run, **found: Any) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Train the zoo's tiny models.")
     parser.add_argument("ids", nargs="*", help="architectures to train, one after the other")
     parser.add_argument("--all", action="store_true", help="train every architecture of the zoo that --folder lacks")
     parser.add_argument("--again", action="store_true", help="with --all: also those trained with this recipe before")
     parser.add_argument("--steps", type=positive, default=Recipe.steps)
-    parser.add_argument("--lr", type=float, default=Recipe.lr)
+    parser.add_argument("--lr", type=rate, default=Recipe.lr)
     parser.add_argument(
-        "--seed", type=int, help="0; with --all, a checkpoint of another seed counts unless one is named"
+        "--seed", type=seed, help="0; with --all, a checkpoint of another seed counts unless one is named"
     )
     parser.add_argument("--threads", type=positive, default=1)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--logs", type=Path, default=Path("runs"), help="logs and resumable state")
     parser.add_argument("--folder", type=Path, default=checkpoints.FOLDER, help="where checkpoints go")
+    return parser
+
+
+def main() -> None:
+    parser = _parser()
     options = parser.parse_args()
     unknown = [id for id in options.ids if id not in ZOO]
     if unknown or not (options.ids or options.all):
         parser.error(f"name architectures out of: {', '.join(ZOO)} (or --all)")
+    with sentences():
+        _train_all(options)
+
+
+def _train_all(options: argparse.Namespace) -> None:
+    for needed in (options.logs, options.folder):  # which else would fail after hours
+        files.folder(needed)
+    checkpoints.manifest(options.folder)
     torch.set_num_threads(options.threads)
     wanted = {
         id: recipe(id, steps=options.steps, lr=options.lr, seed=options.seed or 0)

@@ -22,8 +22,9 @@ from pathlib import Path
 
 import torch
 
-from models import checkpoints
-from models.checkpoints import CheckpointError
+from models import checkpoints, files
+from models.commands import device, rate, seed, sentences
+from models.files import FileError
 from models.progress import duration, positive
 from models.provenance import commit
 from models.run import forecast
@@ -41,7 +42,8 @@ def run(sweep: Sweep, place: Place, perform: Callable[[Sequence[Job]], Iterator[
         for job, outcome in perform(jobs):
             done += 1
             if isinstance(outcome, Exception):
-                failures[job] = f"{job.title} failed: {type(outcome).__name__}: {outcome}"
+                said = outcome if isinstance(outcome, FileError) else f"{type(outcome).__name__}: {outcome}"
+                failures[job] = f"{job.title} failed: {said}"
                 print(failures[job], flush=True)
                 continue
             every, left = counted(parts(sweep, place))
@@ -100,14 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--plan", action="store_true", help="say what there is to do and how long it takes, and stop")
     what.add_argument("--collect", action="store_true", help="gather the results for the app, and stop")
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="these architectures alone")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N")
-    parser.add_argument("--rates", nargs="+", type=float, metavar="LR", help="learning rates tried on the first seed")
+    parser.add_argument("--seeds", nargs="+", type=seed, metavar="N")
+    parser.add_argument("--rates", nargs="+", type=rate, metavar="LR", help="learning rates tried on the first seed")
     parser.add_argument("--steps", type=positive)
     parser.add_argument("--width", type=positive)
     parser.add_argument("--layers", type=positive)
     parser.add_argument("--folder", type=Path, help="results, logs and resumable state (runs/SWEEP)")
     parser.add_argument("--to", type=Path, help="where --collect writes (assets/)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=positive, default=1, help="of each job")
     parser.add_argument("--jobs", type=positive, default=1, help="at the same time here; by Ray: that share a GPU")
     parser.add_argument("--ray", metavar="ADDRESS", help='spread by Ray: "auto" or an address, or "local"')
@@ -122,46 +124,49 @@ def _collected(sweep: Sweep, place: Place, to: Path | None) -> None:
     else:
         facts, absent = collect(sweep, place)
         path = to or MEASUREMENTS / f"{sweep.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(facts, indent=1) + "\n")
+        files.write_text(path, json.dumps(facts, indent=1) + "\n")
         print(f"{len(facts['runs'])} runs written to {path}")
     if absent:
         print(f"Left out, because not all of their runs are finished: {', '.join(absent)}")
 
 
+def _performer(options: argparse.Namespace, place: Place) -> Callable[[Sequence[Job]], Iterator[Outcome]]:
+    """Who does the jobs: this process, several, or a cluster."""
+    if options.ray:
+        return partial(by_ray, place=place, address=options.ray, sharing=options.jobs)
+    if options.jobs > 1:
+        return partial(in_processes, place=place, count=options.jobs)
+    return partial(here, place=place)
+
+
+def _swept(options: argparse.Namespace) -> None:
+    sweep = chosen(options)
+    folder = options.folder or Path("runs") / sweep.name
+    alone = options.jobs == 1 and not options.ray
+    place = Place(folder, options.device, options.threads, commit(), shown=alone)
+    if options.collect:
+        _collected(sweep, place, options.to)
+        return
+    if options.plan or not options.ray:
+        every, _ = counted(parts(sweep, place))
+        count, seconds = expected(sweep, place)
+        share = seconds if options.ray else seconds / min(options.jobs, count or 1)
+        print(
+            f"{every - count} of {every} jobs are done; {count} to do, about {duration(seconds)} of one "
+            f"process here, {duration(share)} in {options.jobs}",
+            flush=True,
+        )
+    if options.plan:
+        return
+    files.folder(place.logs)  # which else would fail once for each job
+    if failures := run(sweep, place, _performer(options, place)):
+        raise SweepError(f"{len(failures)} jobs failed; call again to go on with them.")
+
+
 def main() -> None:
     options = _parser().parse_args()
-    try:
-        sweep = chosen(options)
-        folder = options.folder or Path("runs") / sweep.name
-        alone = options.jobs == 1 and not options.ray
-        place = Place(folder, options.device, options.threads, commit(), shown=alone)
-        if options.collect:
-            _collected(sweep, place, options.to)
-            return
-        perform = partial(here, place=place)
-        if options.ray:
-            perform = partial(by_ray, place=place, address=options.ray, sharing=options.jobs)
-        elif options.jobs > 1:
-            perform = partial(in_processes, place=place, count=options.jobs)
-        if options.plan or not options.ray:
-            every, _ = counted(parts(sweep, place))
-            count, seconds = expected(sweep, place)
-            share = seconds if options.ray else seconds / min(options.jobs, count or 1)
-            print(
-                f"{every - count} of {every} jobs are done; {count} to do, about {duration(seconds)} of one "
-                f"process here, {duration(share)} in {options.jobs}",
-                flush=True,
-            )
-        if options.plan:
-            return
-        failures = run(sweep, place, perform)
-    except (SweepError, StackError, CheckpointError) as error:
-        raise SystemExit(str(error)) from error
-    except KeyboardInterrupt as error:
-        raise SystemExit("Interrupted; call again to go on.") from error
-    if failures:
-        raise SystemExit(f"{len(failures)} jobs failed; call again to go on with them.")
+    with sentences(SweepError, StackError):
+        _swept(options)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import platform
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,15 +25,17 @@ from typing import Any
 
 import torch
 
-from models import checkpoints, training
+from models import checkpoints, files, training
 from models.backbone import parameters
 from models.curriculum import Recipe
 from models.evaluation import report
+from models.files import FileError
 from models.progress import Progress
 from models.provenance import machine, versions
 from models.run import Run, finish
 from models.sweeps.recall import STEPS, VALIDATION_SEED, RecallRun, construct, measured, recall_recipe, variant
 
+ANSWERS_WITHIN = 10.0  # seconds
 NO_RAY = "Spreading jobs by Ray needs the package ray, which is not installed here: pip install ray"
 
 
@@ -157,19 +160,15 @@ def _checkpoint(job: Job, place: Place, out: StringIO | None) -> dict[str, Any]:
 
 def keep(result: dict[str, Any], job: Job, place: Place) -> None:
     """Write a result, whole or not at all."""
-    place.folder.mkdir(parents=True, exist_ok=True)
-    path = place.folder / f"{job.name}.json"
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    part.replace(path)
+    files.write_text(place.folder / f"{job.name}.json", json.dumps(result, indent=1) + "\n")
 
 
 def kept(job: Job, place: Place) -> dict[str, Any] | None:
     """The result of a job, if the folder has it and it was made by the recipe of today."""
     try:
-        result = json.loads((place.folder / f"{job.name}.json").read_text())
+        result = files.read_json(place.folder / f"{job.name}.json")
         made = result["job"], result["recipe"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileError, KeyError, TypeError):
         return None
     asked = json.loads(json.dumps([dataclasses.asdict(job), dataclasses.asdict(job.recipe())]))
     if list(made) != asked:
@@ -217,28 +216,43 @@ def by_ray(jobs: Sequence[Job], place: Place, address: str, sharing: int) -> Ite
     """On the machines of a Ray cluster ("auto"), or in processes that Ray starts here ("local").
 
     Each job takes `threads` cores and, on a GPU, an equal part of one that `sharing` jobs share. Specs and results
-    travel as JSON; a job can go on elsewhere, and checkpoints come back, only where all machines see the same folder.
+    travel as JSON. A job whose machine is lost is done elsewhere, as often as that happens: it goes on from what it
+    last kept, and checkpoints come back, only where all machines see the same folder.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise SweepError(NO_RAY) from error
-    code = {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {"OMP_NUM_THREADS": str(place.threads)}}
-    alone = {"include_dashboard": False} if address == "local" else {}
-    try:
-        ray.init(address=address, runtime_env=code, log_to_driver=False, **alone)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise SweepError(f"Ray cannot be reached at {address}: {error}") from error
+    ray = _connected(address, place)
     gpus = 1 / sharing if place.device.startswith("cuda") else 0
-    remote = ray.remote(num_cpus=place.threads, num_gpus=gpus)(work_as_json)
+    remote = ray.remote(num_cpus=place.threads, num_gpus=gpus, max_retries=-1)(work_as_json)
     spec = json.dumps(dataclasses.asdict(place) | {"folder": str(place.folder.resolve()), "shown": False})
     try:
         pending = {remote.remote(json.dumps(dataclasses.asdict(job)), spec): job for job in jobs}
         while pending:
             (done,), _ = ray.wait(list(pending), num_returns=1)
             yield _received(ray.get, done, pending.pop(done), place)
+    except (ConnectionError, ray.exceptions.RaySystemError) as error:
+        raise SweepError(f"The cluster at {address} is lost. Results so far are kept; call again to go on.") from error
     finally:
         ray.shutdown()
+
+
+def _connected(address: str, place: Place) -> Any:
+    """The package, connected to a cluster. SweepError, a sentence, if one of them is missing."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    try:
+        import ray
+    except ImportError as error:
+        raise SweepError(NO_RAY) from error
+    code = {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {"OMP_NUM_THREADS": str(place.threads)}}
+    options: dict[str, Any] = {"runtime_env": code, "log_to_driver": False, "logging_level": "ERROR"}
+    options |= {"include_dashboard": False} if address == "local" else {}
+    host, _, port = address.rpartition(":")
+    try:
+        if host and port.isdecimal():  # where nobody answers, Ray tries for minutes
+            socket.create_connection((host.removeprefix("ray://"), int(port)), ANSWERS_WITHIN).close()
+        ray.init(address=address, **options)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise SweepError(f"Ray cannot be reached at {address}: {why}. Start it there: ray start --head") from error
+    return ray
 
 
 def _received(get: Any, done: Any, job: Job, place: Place) -> Outcome:
@@ -250,10 +264,12 @@ def _received(get: Any, done: Any, job: Job, place: Place) -> Outcome:
             raise SweepError("its checkpoint is not here; let all machines see the same --folder")
         return job, result
     except Exception as error:  # as in `here`
-        return job, error
+        cause = getattr(error, "cause", None)  # of an error there, which Ray tells with its traceback
+        return job, cause if isinstance(cause, Exception) else error
 
 
 def work_as_json(job: str, place: str) -> str:
-    """`work`, with text in and out."""
-    where = json.loads(place)
-    return json.dumps(work(Job(**json.loads(job)), Place(**where | {"folder": Path(where["folder"])})))
+    """`work`, with text in and out. What was done before its machine was lost is not done again."""
+    fields = json.loads(place)
+    what, where = Job(**json.loads(job)), Place(**fields | {"folder": Path(fields["folder"])})
+    return json.dumps(kept(what, where) or work(what, where))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models import checkpoints, evaluation, training
-from models.checkpoints import CheckpointError
+from models.checkpoints import CheckpointError, DamagedError
 from models.curriculum import Curriculum, Ladder, Recipe
 from models.evaluation import (
     LONGEST_STORY,
@@ -20,6 +20,7 @@ from models.evaluation import (
     told,
     without_attention,
 )
+from models.files import FileError
 from models.losses import forgetful, joinable, losses_of, together
 from models.optimisation import learning_rate
 from models.run import Run
@@ -77,7 +78,8 @@ def test_a_killed_run_resumes_where_it_was(tmp_path):
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
     other = Run("linear", training.recipe("linear", **SHORT | {"lr": 1e-3}), "cpu")
-    assert not other.resume(tmp_path / "state")
+    with pytest.raises(FileError, match=r"state holds a training with lr 0.003, not 0.001\. Go on with that one; or"):
+        other.resume(tmp_path / "state")
 
 
 def test_the_mixture_resumes_where_it_was():
@@ -257,7 +259,10 @@ def test_a_missing_or_wrong_checkpoint_is_a_sentence(tmp_path):
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoints.load("mha", tmp_path)
     (tmp_path / "mha.safetensors").write_bytes(b"not a checkpoint")
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(DamagedError, match="does not match its recorded hash"):
+        checkpoints.load("mha", tmp_path)
+    (tmp_path / checkpoints.MANIFEST).unlink()
+    with pytest.raises(DamagedError, match="cannot be read as weights"):
         checkpoints.load("mha", tmp_path)
 
 

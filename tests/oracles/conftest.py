@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from models.files import FileError, write_text
 from models.zoo import ZOO
 
 FILE = Path(__file__).parents[2] / "assets" / "oracles.json"
@@ -34,7 +35,10 @@ def pytest_sessionfinish(session, exitstatus):
         missing = set(ZOO) - set(_noted)
         if missing:
             raise pytest.UsageError(f"not recorded: no oracle ran for {', '.join(sorted(missing))}; run all of them")
-        FILE.write_text(json.dumps(_facts(), indent=1, sort_keys=True) + "\n")
+        try:
+            write_text(FILE, json.dumps(_facts(), indent=1, sort_keys=True) + "\n")
+        except FileError as error:
+            raise pytest.UsageError(f"not recorded: {error}") from error
 
 
 def _facts():
