@@ -78,6 +78,8 @@ class Recall:
     others: tuple[Other, ...] = ()
     recorded: str = ""  # when, and from which commit, the others' accuracies were recorded
     untrained: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()  # a sentence for each architecture whose checkpoint cannot be used
+    doubts: str = ""  # which checkpoints nothing can be held against
     sweeps: tuple[Sweep, ...] = ()
     latest: tuple[str, int] | None = None
     error: tuple[str, str] | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, tensor
 
 from models.tasks.canvas import MASKED, START
+from models.tasks.graphemes import folded, shown
 from models.tasks.tokenizer import BLANK, END, INDEX, MASK, STOP, PromptError, encode, split
 
 PINNED = "+"
@@ -57,7 +58,7 @@ def from_text(text: str, length: int) -> Given:
 def words_of(text: str) -> list[str]:
     """A person's text as words, gaps, full stops and ends of the text."""
     words: list[str] = []
-    for index, piece in enumerate(text.lower().split(END)):
+    for index, piece in enumerate(folded(text).split(END)):
         words += [END] * (index > 0) + split(piece, STOP + BLANK)
     return words
 
@@ -69,7 +70,7 @@ def from_standing(standing: str, length: int) -> Given:
         raise PromptError(f"A canvas of {length} places to go on from names {length - 1} words, not {len(words)}.")
     plain = [word.removeprefix(PINNED) if len(word) > 1 else word for word in words]
     if unknown := [word for word in plain if word != BLANK and (word not in INDEX or word == MASK)]:
-        raise PromptError(f"“{unknown[0][:24]}” cannot stand on a canvas.")
+        raise PromptError(f"“{shown(unknown[0])}” cannot stand on a canvas.")
     canvas = tensor([INDEX[START], *(MASKED if word == BLANK else INDEX[word] for word in plain)])
     if not (canvas == MASKED).any():
         raise PromptError("Nothing is hidden on this canvas, so there is nothing to go on with: mask a word again.")

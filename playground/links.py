@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from models.tasks.graphemes import prompted
 from models.traits import DECAYS, FLAGS
+from playground.linked import architectures, quoted, trained_here
 from playground.request import (
     BLOCKWISE,
     CANVAS,
@@ -12,11 +14,13 @@ from playground.request import (
     DEPTHS,
     FIELDS,
     HOTTEST,
+    HOW_MANY,
     INDEX_LIMIT,
     LENGTHS,
     LOAD_LIMIT,
     LONGEST,
     LONGEST_GPU,
+    NEEDS_GPU,
     PAGE_KEY,
     PAGES,
     RATES,
@@ -34,7 +38,6 @@ from playground.request import (
     Request,
     RequestError,
     between,
-    check_architectures,
     default_of,
     lengths_of,
     one_of,
@@ -47,24 +50,29 @@ def read(query: Mapping[str, Any], *, gpu: bool = False) -> tuple[Request, list[
     """Read a link. Wrong values give the default and one sentence each; unknown keys are ignored."""
     problems: list[str] = []
     chosen: dict[str, Any] = {}
-    gone = False  # a link to models that were trained here, and are no longer
-    page = _text(query.get(PAGE_KEY, query.get("page", "compare")))
+    page = _text(query.get(PAGE_KEY, query.get("page", "compare"))).strip()
     if page not in PAGES:
-        problems.append(f"The link names no page of this app{_quoted(page)}; showing Compare.")
+        problems.append(f"The link names no page of this app{quoted(page)}; showing Compare.")
         page = "compare"
     for name in FIELDS[page]:
-        if name not in query or name in UNLINKED:
+        if name not in query or name in UNLINKED or name == "architectures":
             continue
+        raw = _text(query[name])
         try:
-            chosen[name] = _READERS[name](_text(query[name]), page)
+            chosen[name] = _READERS[name](raw if name == "text" else raw.strip(), page)
         except RequestError as error:
-            gone |= "own-" in str(query[name])
             problems.append(f"{error} The link's {_SPOKEN.get(name, name)} is left at its default.")
-    if gone:  # their text means nothing to the zoo's models
-        chosen = {name: value for name, value in chosen.items() if name not in ("scenario", "text")}
+    if page in HOW_MANY and "architectures" in query:
+        raw = str(query["architectures"])
+        chosen["architectures"], said = architectures(raw, page)
+        if trained_here(raw) and not trained_here(",".join(chosen["architectures"])):
+            # they are gone, and their text means nothing to the zoo's models
+            said += " The link's text is left out, too." if chosen.pop("text", "") else ""
+            chosen.pop("scenario", None)
+        problems += [said] if said else []
     if chosen.get("longest", 0) > LONGEST[-1] and not gpu:
         chosen["longest"] = LONGEST[-1]
-        problems.append(f"Sequences above {LONGEST[-1]} tokens need a GPU; this machine measures up to there.")
+        problems.append(NEEDS_GPU)
     if page == "diffusion":
         problems += _agreed(chosen)
     elif chosen.get("length", LENGTHS[0]) not in LENGTHS:
@@ -93,20 +101,8 @@ def _agreed(chosen: dict[str, Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """A query value as clean text: one string, no control characters, cut a little above what any field takes."""
-    raw = str(value)[: TEXT_LIMIT + 1]
-    return "".join(" " if ch in "\t\r\n" else ch for ch in raw if ch.isprintable() or ch in "\t\r\n").strip()
-
-
-def _quoted(value: str) -> str:
-    """The value in quotes if it is a short harmless word; never markup from a link."""
-    return f" (“{value}”)" if re.fullmatch(r"[\w.-]{1,24}", value, re.ASCII) else ""
-
-
-def _read_architectures(raw: str, page: str) -> tuple[str, ...]:
-    chosen = tuple(part.strip() for part in raw[:300].split(",") if part.strip())
-    check_architectures(page, chosen)
-    return chosen
+    """A query value as one clean string: no control characters, cut a little above what any field takes."""
+    return prompted(str(value)[: 2 * TEXT_LIMIT])[: TEXT_LIMIT + 1]
 
 
 def _read_scenario(raw: str, _page: str) -> str:
@@ -193,7 +189,6 @@ def _choice(what: str, offered: tuple[int, ...]) -> Callable[[str, str], int]:
 
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
-    "architectures": _read_architectures,
     "scenario": _read_scenario,
     "text": _read_text,
     "length": _read_length,
@@ -221,7 +216,6 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     **{name: _switch(name) for name in FLAGS},
 }
 _SPOKEN = {
-    "architectures": "choice of architectures",
     "length": "sequence length",
     "longest": "longest sequence",
     "top_k": "top-k",

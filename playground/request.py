@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlencode
 
+from models.tasks.graphemes import prompted
+from models.tasks.textfiles import LIMIT as CORPUS_LIMIT
+from models.tasks.textfiles import too_large
 from models.traits import DECAYS, FLAGS, Decay
 
 PAGE_KEY = "tab"  # how a link names the page; `page` belongs to Gradio, which fails on names it does not know
@@ -31,6 +34,7 @@ SCENARIOS = {
 LENGTHS = (16, 48, 96, 128, 256, 512)
 LONGEST = (2048, 8192, 32768)
 LONGEST_GPU = (*LONGEST, 131072)
+NEEDS_GPU = f"Sequences above {LONGEST[-1]} tokens need a GPU; this machine measures up to there."
 ROUNDS = (3, 5, 9)
 TASKS = {
     "recall": {"recall": "Phone book", "names": "Full names", "copying": "Copying", "induction": "Induction"},
@@ -73,7 +77,6 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {  # pages with another default
     "diffusion": {"length": 48, "temperature": 0.7, "steps": 16},
 }
 UNCHOSEN: Any = ("",)  # what nobody chose: the page's default takes its place
-CORPUS_LIMIT = 1_000_000  # characters; how many bytes is checked when the text is read
 TEXT_LIMIT = 4000
 SEED_LIMIT = 2**31 - 1
 STANDING_LIMIT = 1200  # characters of a canvas, word by word
@@ -112,6 +115,7 @@ class Request:
     `load` is what a text makes one keep in mind (pairs of a phone book), 0 the most that was trained all along.
     Temperature 0 takes the most probable word, top_k 0 leaves the draw to all words; only stories are drawn.
     Width and depth 0 are the architecture's own; `control` puts a one-layer model beside a single one that is trained.
+    `text` is kept as it is written, every kind of space and joiner included; control signs are no part of it.
     `standing` is a canvas to go on from, as it stood after step `since` (see `playground.given`).
     """
 
@@ -161,6 +165,7 @@ class Request:
         one_of("scenario", self.scenario, SCENARIOS)
         if not isinstance(self.text, str):
             raise RequestError("The text has to be words.")
+        object.__setattr__(self, "text", prompted(self.text))
         if len(self.text) > TEXT_LIMIT:
             raise RequestError(f"The text may have {TEXT_LIMIT} characters at most; this one has {len(self.text)}.")
         within("sequence length", self.length, *lengths_of(self.page))
@@ -186,8 +191,8 @@ class Request:
             one_of("number of steps", self.steps, STEPS)
         if not isinstance(self.corpus, str):
             raise RequestError("The text to learn from has to be text.")
-        if len(self.corpus) > CORPUS_LIMIT:
-            raise RequestError(f"Own text may have {CORPUS_LIMIT:,} characters at most; this has {len(self.corpus):,}.")
+        if (size := len(self.corpus.encode(errors="surrogatepass"))) > CORPUS_LIMIT:
+            raise RequestError(too_large(size))
         for name in (*FLAGS, "control"):
             if not isinstance(getattr(self, name), bool):
                 raise RequestError(f"The switch {name} is on or off.")
@@ -223,7 +228,7 @@ class Request:
                 continue
             if value != default_of(self.page, field.name):
                 pairs.append((field.name, _spelt(value)))
-        return urlencode(pairs, safe=",", errors="replace")
+        return urlencode(pairs, safe=",")
 
 
 def samplers_of(denoiser: str) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ export class AnswersCell {
   }
 
   row(item) {
-    const words = `${item.question}, answered ${item.answer}, ${item.right ? "right" : `wrong, expected ${item.expected}`}, probability ${fixed(item.p, 2)}`;
+    const words = `${token(item.question)}, answered ${token(item.answer)}, ${item.right ? "right" : `wrong, expected ${token(item.expected)}`}, probability ${fixed(item.p, 2)}`;
     const to = (fn) => () => fn(item.t, item.s, "answer");
     return el(
       "button",
@@ -41,7 +41,7 @@ export class AnswersCell {
         type: "button",
         tabindex: "-1",
         data: { t: item.t, s: item.s, right: item.right },
-        title: item.right ? null : `expected ${item.expected}`,
+        title: item.right ? null : `expected ${token(item.expected)}`,
         aria: { label: words },
         on: {
           pointermove: to(hover),

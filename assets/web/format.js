@@ -48,13 +48,23 @@ export const count = (value) =>
       ? `${Math.round(value / 1e3)}\u00a0k`
       : String(value);
 
-// A token as it can be seen: blanks and line ends get a sign, long ones are cut.
+const cutter = globalThis.Intl?.Segmenter && new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+// Characters as people see them: a flag or a letter with its accents is one.
+const characters = (text) => (cutter ? Array.from(cutter.segment(text), (one) => one.segment) : [...text]);
+
+const SIGNS = { "\n": "⏎", "\u2028": "⏎", "\u2029": "⏎", "\t": "⇥" };
+
+// A token as it can be seen: blanks and line ends get a sign, a lone accent something to stand on, what cannot be seen
+// its number; long ones are cut, between characters.
 export function token(text, longest = 14) {
-  const seen =
-    String(text ?? "")
-      .replace(/\n/g, "⏎")
-      .trim() || (String(text ?? "") === "" ? "" : "␣");
-  return seen.length > longest ? `${seen.slice(0, longest - 1)}…` : seen;
+  const given = String(text ?? "");
+  if (/^[\p{Cc}\p{Cf}]$/u.test(given) && !(given in SIGNS)) return `U+${given.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+  const plain = given.replace(/[\n\u2028\u2029\t]/g, (sign) => SIGNS[sign]).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "").trim();
+  const seen = (plain || (given === "" ? "" : "␣")).replace(/^\p{M}/u, "◌$&");
+  if (seen.length <= longest) return seen;
+  const all = characters(seen);
+  return all.length > longest ? `${all.slice(0, longest - 1).join("")}…` : seen;
 }
 
 export const quoted = (text) => `“${token(text)}”`;

@@ -8,7 +8,7 @@ import { beyond, sharedWord, wordsOf } from "./words.js";
 
 const LONG = 60; // letters that fit beside the keys
 
-// "What number did {lea} have, {67 tokens ago}?" with the word and the distance of the current question.
+// "What number did {word} have, {67 tokens ago}?" with the word and the distance of the current question.
 export function sentence(payload) {
   const { t, s } = view;
   const { prompt } = payload;
@@ -23,11 +23,10 @@ export function sentence(payload) {
     const source = el("mark", { class: "source", text: token(prompt.tokens[s]) });
     return [el("mark", { text: token(prompt.tokens[t]) }), " reads ", source, ...ago];
   }
-  const words = new Set(prompt.questions.map((item) => item.word));
   return prompt.sentence.split(/(\{[^}]*\})/).map((piece) => {
     if (!piece.startsWith("{")) return document.createTextNode(piece);
     const inner = piece.slice(1, -1);
-    if (words.has(inner)) return el("mark", { text: question.word });
+    if (inner === "word") return el("mark", { text: token(question.word) });
     return el("b", { text: inner.replace(/\d+/, String(t - s)) });
   });
 }

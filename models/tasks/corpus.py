@@ -6,7 +6,6 @@ ever interpreted: it is counted, numbered, and shown again as text.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,57 +15,20 @@ import torch
 from torch import Generator, Tensor
 
 from models.tasks.batches import Batch
+from models.tasks.graphemes import composed, shown, without_spaces, words
+from models.tasks.textfiles import LIMIT as LIMIT
+from models.tasks.textfiles import CorpusError, checked
 
-LIMIT = 1_000_000  # bytes: a run of 500 steps reads about as many characters, more would hardly be seen once
 CONTEXT = 64  # tokens in a row of a batch
 KEPT = {"characters": 128, "words": 1024}
-UNKNOWN = "\ufffd"
+UNKNOWN = "⟨?⟩"  # no text has it as a token: by character it would be three, by word as well
 HELD_OUT = 10  # one part in so many
 WINDOWS = 16  # rows of held-out text whose loss is measured
 SHORTEST = (CONTEXT + 1) * HELD_OUT  # tokens: one row must fit into the part that is held out
-ODD = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")  # control characters that no plain text has
-WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
-
-BINARY = "This is not plain text. Save the text as plain text (UTF-8) and try again."
-
-
-class CorpusError(ValueError):
-    """A text that cannot be learned from; the message is a sentence for the person who gave it."""
-
-
-def fits(size: int, what: str = "file") -> None:
-    """CorpusError if so many bytes are too many."""
-    if size > LIMIT:
-        raise CorpusError(f"The {what} has {_megabytes(size)}; own text may have {_megabytes(LIMIT)} at most.")
-
-
-def decoded(data: bytes) -> str:
-    """A file's bytes as text. CorpusError for what is empty, too large, binary, or not UTF-8."""
-    fits(len(data))
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        words = BINARY if b"\0" in data else "The file is text, but not in UTF-8. Save it as UTF-8 and try again."
-        raise CorpusError(words) from error
-    return checked(text)
-
-
-def checked(text: str) -> str:
-    """A pasted text with plain line ends. CorpusError for what is empty, too large or no text."""
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise CorpusError("The text has broken characters (half of a surrogate pair). Copy it again.") from error
-    fits(size, "text")
-    if not text.strip():
-        raise CorpusError("There is no text yet: paste one, or choose a file. A link does not carry it.")
-    if ODD.search(text):
-        raise CorpusError(BINARY)
-    return re.sub(r"\r\n?|[\f\u2028\u2029]", "\n", text)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.3g} MB"
+WITHOUT_SPACES = (
+    "Most of this text is in a script that puts no spaces between words, so it cannot be cut into words here. "
+    "Choose Own text, by character."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +42,7 @@ class Vocabulary:
     split: Callable[[str], list[str]]
     join: str = " "
     unknown: bool = False
-    refuse: Callable[[list[str]], Exception] = field(default=lambda words: CorpusError(f"unknown: {words[0][:24]}"))
+    refuse: Callable[[list[str]], Exception] = field(default=lambda words: CorpusError(f"unknown: {shown(words[0])}"))
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -106,13 +68,8 @@ class Vocabulary:
 
 
 def characters(text: str) -> list[str]:
-    """A token a character."""
-    return list(text)
-
-
-def words(text: str) -> list[str]:
-    """A token a word, in lower case, and one a punctuation mark."""
-    return WORD.findall(text.lower())
+    """A token a character: what Unicode numbers, accents with their letters where it has one number for both."""
+    return list(composed(text))
 
 
 SPLITS: dict[str, tuple[Callable[[str], list[str]], str]] = {"characters": (characters, ""), "words": (words, " ")}
@@ -137,7 +94,10 @@ class Corpus:
 def read(text: str, level: str) -> Corpus:
     """The corpus of a text, by "characters" or by "words". CorpusError if it is too short or not fit."""
     split, join = SPLITS[level]
-    tokens = split(checked(text))
+    text = checked(text)
+    if level == "words" and without_spaces(text):
+        raise CorpusError(WITHOUT_SPACES)
+    tokens = split(text)
     if len(tokens) < SHORTEST:
         raise CorpusError(f"The text has {len(tokens)} {level}; {SHORTEST} are needed to learn from it and to test it.")
     counts = Counter(tokens)

@@ -16,6 +16,7 @@ from torch import Generator
 from models.tasks import batches, corpus
 from models.tasks.batches import IGNORE, Batch
 from models.tasks.corpus import Corpus, Vocabulary
+from models.tasks.graphemes import shown
 from models.tasks.tokenizer import (
     BLANK,
     COPY,
@@ -176,4 +177,4 @@ def _generator() -> Generator:
 
 
 def _refused(unknown: list[str]) -> PromptError:
-    return PromptError(f"This model was trained on few words and does not know “{unknown[0][:24]}”.")
+    return PromptError(f"This model was trained on few words and does not know “{shown(unknown[0])}”.")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.tasks import copying, stories
+from models.tasks.graphemes import shown
 from models.tasks.tokenizer import MARK, STOP, SYMBOLS, VOCABULARY, PromptError, encode, split
 from models.tasks.words import NAMES, NUMBERS
 
@@ -121,7 +122,7 @@ def own_text(text: str, length: int, seed: int) -> Prompt:
         earlier = _earlier(words)
         asked = word == MARK if asks else word not in SYMBOLS and index + 1 < len(marked)
         if word == MARK and earlier is None:
-            last = f"“{words[-1]}”" if words else "nothing"
+            last = f"“{shown(words[-1])}”" if words else "nothing"
             raise PromptError(f"A question mark must follow a word that occurred before; {last} did not.")
         if asked and earlier is not None:
             answer = words[earlier + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from models.tasks.graphemes import EMOJI, folded, graphemes, shown
 from models.tasks.words import NAMES, NUMBERS, PROGRAM_WORDS, STORY_WORDS
 
 PAD = "<pad>"
@@ -28,9 +29,19 @@ class PromptError(ValueError):
 
 
 def split(text: str, symbols: str = "") -> list[str]:
-    """A person's text to lower-case words; `?` and `symbols` are words of their own, other punctuation separates."""
+    """A person's text to lower-case words; `?` and `symbols` are words of their own, other punctuation separates.
+
+    So is an emoji a word, however many code points it has: one that no model knows.
+    """
     alone = symbols + MARK
-    return "".join(f" {c} " if c in alone else c if c.isalnum() else " " for c in text.lower()).split()
+    return "".join(_spaced(one, alone) for one in graphemes(folded(text))).split()
+
+
+def _spaced(one: str, alone: str) -> str:
+    """A character as a part of the words around it, as a word of its own, or as what separates words."""
+    if one in alone or EMOJI.search(one):
+        return f" {one} "
+    return one if one[0].isalnum() else " "
 
 
 def encode(words: Sequence[str]) -> list[int]:
@@ -47,7 +58,7 @@ def decode(ids: Iterable[int]) -> list[str]:
 
 
 def _sentence(unknown: list[str]) -> str:
-    named = ", ".join(f"“{word[:24]}”" for word in unknown[:5]) + (" and more" if len(unknown) > 5 else "")
+    named = ", ".join(f"“{shown(word)}”" for word in unknown[:5]) + (" and more" if len(unknown) > 5 else "")
     near = [match for word in unknown[:5] for match in difflib.get_close_matches(word[:24], VOCABULARY[1:], 1, 0.6)]
     hint = f" Near: {', '.join(dict.fromkeys(near))}." if near else ""
     return (

@@ -1,7 +1,6 @@
 """Train as a person uses it."""
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -99,7 +98,7 @@ def test_changed_choices_are_told_and_start_anew(visitor: Visitor) -> None:
     page.wait_for_url(re.compile(r"rate=0\.0003"))
 
 
-def test_own_text_is_trained_and_opened_in_compare(visitor: Visitor, tmp_path: Path) -> None:
+def test_own_text_is_trained_and_opened_in_compare(visitor: Visitor) -> None:
     page = visitor.open(SMALL, until=None)
     wait_for(page, "train", "done")
     expect(page.locator("#corpus textarea")).to_be_hidden()
@@ -125,19 +124,6 @@ def test_own_text_is_trained_and_opened_in_compare(visitor: Visitor, tmp_path: P
     expect(page.locator("#view-compare .ba-facts").last).to_contain_text("untrained")
     elsewhere = visitor.open(page.url[page.url.index("?") :])
     assert elsewhere.locator("#view-compare .ba-title h3").all_inner_texts() == names
-
-
-def test_a_file_that_is_no_text_gets_a_sentence(visitor: Visitor, tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.txt", tmp_path / "bad.txt"
-    good.write_text(TEXT)
-    bad.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0" * 200)
-    page = visitor.open("?tab=train&task=words", until=None)
-    expect(page.get_by_role("alert").filter(has_text="no text yet")).to_be_visible()  # a link does not carry it
-    upload = page.locator("#page-train input[type=file]")
-    upload.set_input_files(bad)
-    expect(page.get_by_text("This is not plain text").first).to_be_visible()
-    upload.set_input_files(good)
-    expect(page.locator("#corpus textarea")).to_have_value(TEXT)
 
 
 def test_a_forgotten_model_in_a_link_is_told(visitor: Visitor) -> None:

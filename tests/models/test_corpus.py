@@ -2,62 +2,19 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Generator
 
 from models.tasks.corpus import (
     CONTEXT,
     HELD_OUT,
     KEPT,
-    LIMIT,
     SHORTEST,
     UNKNOWN,
-    CorpusError,
-    checked,
-    decoded,
     excerpts,
     held_out,
     read,
 )
-
-PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 8
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "no text yet"),
-        (b" \n\t\r\n ", "no text yet"),
-        (PNG, "not plain text"),
-        ("Grüße".encode("utf-16"), "not plain text"),
-        ("Grüße, schöne Welt".encode("latin-1"), "not in UTF-8"),
-        (b"a\0b" * 500, "not plain text"),
-        (b"\x1b[31mred\x1b[0m" * 500, "not plain text"),
-        (b"a" * (LIMIT + 1), "1 MB at most"),
-    ],
-)
-def test_a_file_that_is_no_text_gets_one_sentence(data, words):
-    with pytest.raises(CorpusError, match=words) as told:
-        decoded(data)
-    assert str(told.value).count("\n") == 0
-
-
-def test_a_text_with_broken_characters_is_refused():
-    with pytest.raises(CorpusError, match="broken characters"):
-        checked("half of a pair: \ud83d")
-
-
-def test_line_ends_and_the_byte_order_mark_are_made_plain():
-    assert decoded(b"\xef\xbb\xbfone\r\ntwo\rthree\n") == "one\ntwo\nthree\n"
-
-
-@given(st.binary(max_size=400))
-def test_any_file_is_read_or_refused_with_a_sentence(data):
-    try:
-        assert isinstance(decoded(data), str)
-    except CorpusError as error:
-        assert str(error).endswith(".")
+from models.tasks.textfiles import CorpusError
 
 
 @pytest.mark.parametrize("level", ["characters", "words"])
@@ -84,6 +41,43 @@ def test_words_are_lower_case_and_punctuation_is_kept():
     corpus = read("Don't stop, Tom! " * 200, "words")
     assert corpus.vocabulary.tokens == ("!", ",", "don't", "stop", "tom", UNKNOWN)
     assert corpus.vocabulary.split("Stop, TOM!") == ["stop", ",", "tom", "!"]
+
+
+def test_a_replacement_character_is_a_token_like_others_and_the_unknown_sign_is_none():
+    text = "a\ufffd b ⟨?⟩ " * 200
+    for level in ("characters", "words"):
+        vocabulary = read(text, level).vocabulary
+        assert len(set(vocabulary.tokens)) == len(vocabulary.tokens) and vocabulary.tokens[-1] == UNKNOWN
+        assert UNKNOWN not in vocabulary.split(text) and "\ufffd" in vocabulary.split(text)
+        assert vocabulary.known(["\ufffd", "x"]) == ("\ufffd", UNKNOWN)
+
+
+def test_decomposed_and_composed_letters_are_the_same_tokens():
+    for level in ("characters", "words"):
+        split = read("café à la carte. " * 200, level).vocabulary.split
+        assert split("cafe\u0301") == split("café") and len(split("cafe\u0301")) == (1 if level == "words" else 4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "むかしむかし、あるところに、おじいさんとおばあさんがいました。",
+        "从前有一个小姑娘，她住在森林旁边的小房子里。",
+        "กาลครั้งหนึ่งนานมาแล้ว มีเด็กหญิงตัวเล็กๆ อาศัยอยู่ใกล้ป่า ",
+        "ກາລະຄັ້ງໜຶ່ງ ມີເດັກຍິງນ້ອຍຄົນໜຶ່ງ ",
+        "កាលពីព្រេងនាយមានក្មេងស្រីម្នាក់ ",
+        "ရှေးရှေးတုန်းက မိန်းကလေးငယ်တစ်ယောက်ရှိခဲ့သည်။ ",
+    ],
+)
+def test_scripts_without_spaces_are_learned_by_character(text):
+    with pytest.raises(CorpusError, match="no spaces between words.*Choose Own text, by character"):
+        read(text * 100, "words")
+    assert read(text * 100, "characters").dropped == 0
+
+
+@pytest.mark.parametrize("text", ["옛날 옛적에 소녀가 살았습니다. ", "日本 語 を 勉強 し ます 。 ", "한 東京 word "])
+def test_words_between_which_somebody_put_spaces_are_words(text):
+    assert read(text * 300, "words").dropped == 0
 
 
 def test_the_last_tenth_is_held_out_and_never_drawn():

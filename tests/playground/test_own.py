@@ -2,6 +2,7 @@
 
 import pytest
 
+from models.tasks.corpus import UNKNOWN
 from models.tasks.prompts import PromptError
 from playground import own
 from playground.request import Request, RequestError
@@ -54,15 +55,26 @@ def test_the_answer_is_the_models_own():
 
 
 def test_a_prompt_of_unknown_signs_still_runs():
-    _, ids = ids_of(control=False)
+    run, ids = ids_of(control=False)
     found = prompt_of(Request(architectures=tuple(ids), scenario="text", text="sea shells Ωß sea shells"))
-    assert "\ufffd" in found.words and found.questions
+    assert UNKNOWN in found.words and found.questions
+    said = run.task.vocabulary.text(found.ids)
+    assert said == f"sea shells {UNKNOWN}{UNKNOWN} sea shells"
     with pytest.raises(PromptError, match="has 100 tokens, more than N = 96"):
         prompt_of(Request(architectures=tuple(ids), scenario="text", text="sea s" * 20))
     with pytest.raises(PromptError, match="nothing to ask"):
         prompt_of(Request(architectures=tuple(ids), scenario="text", text="abc"))
     with pytest.raises(PromptError, match="Own text"):
         prompt_of(Request(architectures=tuple(ids), scenario="phonebook"))
+
+
+@pytest.mark.parametrize(("text", "word"), [("\n\n-\n\n}", "␣"), ("} }{} }", "}")])
+def test_any_character_that_is_asked_for_can_be_said(text, word):
+    _, ids = ids_of(text=TEXT + text * 30, control=False, depth=1, width=32)
+    *_, last = compare(Request(architectures=tuple(ids), scenario="text", text=text * 2, length=48))
+    data, _ = payload(last)
+    assert f"followed “{word}” before" in data["look"] and data["look"].isprintable()
+    assert data["prompt"]["sentence"].startswith("What followed {word}, {")  # the page puts it in
 
 
 def test_models_of_other_words_are_not_mixed():
@@ -87,6 +99,21 @@ def test_a_link_to_a_forgotten_model_says_so():
     assert request.architectures == Request().architectures
     assert len(problems) == 1 and "forgotten a model that was trained here" in problems[0]
     assert len(own._kept) == own.KEPT
+
+
+def test_a_link_keeps_the_models_that_go_together():
+    (one, two), (other, _) = ids_of(control=False)[1], ids_of(text=TEXT.replace("shells", "whales"), control=False)[1]
+    gone = "own-" + "x" * 24
+    for named, kept, words in (
+        ((one, gone, two), (one, two), "forgotten"),
+        ((one, "mha", two), (one, two), "compare them with one another"),
+        ((one, two, other), (one, two), "different texts"),
+        (("mha", one, "linear"), ("mha", "linear"), "compare them with one another"),
+        ((one, "mha", "linear"), ("mha", "linear"), "beside another one of the same text"),
+    ):
+        request, problems = Request.from_query({"architectures": ",".join(named), "seed": "4"})
+        assert request.architectures == kept and request.seed == 4
+        assert len(problems) == 1 and words in problems[0]
 
 
 def test_ids_cannot_be_guessed_or_forged():

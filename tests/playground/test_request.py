@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.storyreport import SAMPLERS as PROCESS_SAMPLERS
+from models.tasks.textfiles import CorpusError, decoded, too_large
 from models.traits import DECAYS, FLAGS
 from models.zoo import ZOO, entry
 from playground.request import (
@@ -39,6 +40,8 @@ from playground.request import (
 )
 
 MARKUP = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "javascript:x")
+ODD = "\u00a0\u3000\u2009\u200b\u200c\u200d\u200e\u200f\u202e\u2028\ufeff\u0301\ufe0f\ufffd👩🏽🇩\"'“’&=+%#;,?\t\n "
+TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from(ODD), max_size=200)
 LINK_KEYS = st.sampled_from([*Request.__dataclass_fields__, "tab", "unknown"])
 
 
@@ -57,7 +60,7 @@ def denoisings(draw: st.DrawFn) -> Request:
         sampler=draw(st.sampled_from(samplers_of(denoiser))),
         length=length,
         steps=draw(st.integers(1, length)),
-        text=draw(st.sampled_from(["", "once there was _ girl", "once _ <end>"])),
+        text=draw(TEXTS),
         temperature=draw(st.floats(0, 2)),
         guidance=0 if blockwise else draw(st.floats(0, STRONGEST)),
         block=draw(st.integers(1, CANVAS[1])),
@@ -87,13 +90,12 @@ def requests(draw: st.DrawFn) -> Request:
         task, control = draw(st.sampled_from(list(TASKS["train"]))), draw(st.booleans())
         rate, steps, seed = draw(st.sampled_from(RATES)), draw(st.sampled_from(STEPS)), draw(st.integers(0, SEED_LIMIT))
         return Request(page, tuple(chosen), task=task, control=control, rate=rate, steps=steps, seed=seed, **sizes)
-    words = draw(st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1)))
     position = st.none() | st.integers(0, INDEX_LIMIT - 1)
     return Request(
         page,
         tuple(chosen),
         scenario=draw(st.sampled_from(list(SCENARIOS))),
-        text=" ".join(words)[:TEXT_LIMIT].strip(),
+        text=draw(TEXTS),
         length=draw(st.sampled_from(LENGTHS)),
         temperature=draw(st.floats(0, HOTTEST) | st.integers(0, int(HOTTEST))),
         top_k=draw(st.integers(0, TOP_K_LIMIT)),
@@ -132,6 +134,53 @@ def test_a_link_brings_back_its_request(request: Request) -> None:
     assert read(request.to_query()) == (request, [])
 
 
+@pytest.mark.parametrize("text", [f"ada{odd}31" for odd in ODD] + [f"{odd}ada 31{odd}" for odd in ODD])
+@pytest.mark.parametrize("page", ["compare", "diffusion"])
+def test_every_space_joiner_quote_and_line_end_survives_a_link(page: str, text: str) -> None:
+    request = Request(page, text=text)
+    assert request.text == text and read(request.to_query()) == (request, [])
+
+
+def test_control_characters_are_nothing_in_a_text_from_wherever_it_comes() -> None:
+    assert Request(text="a\0d\x07a\x7f 3\x9b1").text == "ada 31"
+    assert Request.from_query({"text": "a\0d\x07a\x7f 3\x9b1"})[0].text == "ada 31"
+    assert Request(text="ada\x0b31\r\nbob\x8547").text == "ada\n31\nbob\n47"
+    half = Request(text="half \ud83d")
+    assert read(half.to_query()) == (half, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "shown", "words"),
+    [
+        ("architectures=mha,gpt-9,mamba2", ("mha", "mamba2"), ["that Compare does not have (“gpt-9”): left out"]),
+        ("architectures=mha,a,b,mamba2", ("mha", "mamba2"), ["names 2 architectures that Compare does not have"]),
+        ("architectures=mamba2,mamba2,linear", ("mamba2", "linear"), ["can be chosen once"]),
+        ("architectures=linear", ("linear", "mha"), ["2 to 4 architectures: Softmax attention was added"]),
+        ("architectures=linear,<b>", ("linear", "mha"), ["left out", "was added"]),
+        ("architectures=mqa,gqa,mla,mha,linear", ("mqa", "gqa", "mla", "mha"), ["the first 4 are shown"]),
+        ("architectures=,", Request().architectures, ["shows its default architectures"]),
+        ("architectures=gpt-9", Request().architectures, ["left out", "shows its default architectures"]),
+        ("tab=train&architectures=mha,linear,mamba2", ("mha", "linear"), ["1 to 2 architectures: the first 2"]),
+        ("tab=recall&architectures=x,mamba2", ("mamba2",), ["Recall does not have (“x”)"]),
+        ("tab=recall&architectures=attention-only,mamba2", ("mamba2",), ["Recall does not have"]),
+        ("tab=scaling&architectures=own-x,mamba2", ("mamba2",), ["Scaling does not have"]),
+    ],
+)
+def test_a_wrong_architecture_drops_itself_and_no_other(query: str, shown: tuple[str, ...], words: list[str]) -> None:
+    request, problems = read(f"{query}&seed=4")
+    assert request.architectures == shown and len(problems) == 1
+    assert all(word in problems[0] for word in words) and not set("<>") & set(problems[0])
+    assert "seed" not in FIELDS[request.page] or request.seed == 4
+
+
+def test_a_forgotten_model_leaves_the_others_of_its_link() -> None:
+    request, problems = read(f"architectures=own-{'x' * 24},linear,mha&scenario=induction&text=ada+31")
+    assert request.architectures == ("linear", "mha") and request.text == "ada 31" and request.scenario == "induction"
+    assert len(problems) == 1 and "forgotten a model" in problems[0]
+    request, problems = read(f"architectures=own-{'x' * 24},own-{'y' * 24}&scenario=text&text=sea+shells&seed=4")
+    assert request == Request(seed=4) and "text is left out" in problems[0] and len(problems) == 1
+
+
 @given(st.dictionaries(LINK_KEYS, st.text() | st.integers() | st.none() | st.lists(st.text())))
 def test_no_link_raises(query: dict[str, object]) -> None:
     request, problems = Request.from_query(query)
@@ -151,9 +200,6 @@ def test_problems_never_repeat_markup(name: str, around: str, markup: str) -> No
         ("length=ninety", "length", "sequence length"),
         ("length=100000", "length", "sequence length"),
         ("length=" + "9" * 5000, "length", "sequence length"),
-        ("architectures=mha,mha", "architectures", "once"),
-        ("architectures=mha", "architectures", "2 to 4"),
-        ("architectures=mha,gpt-9", "architectures", "among"),
         ("scenario=<b>", "scenario", "scenario"),
         ("seed=-1", "seed", "seed"),
         ("temperature=2.1", "temperature", "number from 0 to 2"),
@@ -183,7 +229,6 @@ def test_a_wrong_value_gives_the_default_and_a_sentence(query: str, field: str, 
         ("tab=train&rate=nan", "rate", "learning rate"),
         ("tab=train&steps=0", "steps", "number of steps"),
         ("tab=train&control=2", "control", "control"),
-        ("tab=train&architectures=mha,linear,mamba2", "architectures", "1 to 2"),
     ],
 )
 def test_a_wrong_training_link_gives_the_default(query: str, field: str, word: str) -> None:
@@ -318,11 +363,22 @@ def test_switches_are_0_or_1_in_a_link() -> None:
         {"page": "recall", "task": "poem"},
         {"page": "recall", "load": -1},
         {"page": "recall", "architectures": ()},
+        {"page": "train", "corpus": "é" * 500_001},
+        {"page": "train", "corpus": 5},
     ],
 )
 def test_wrong_values_cannot_be_built(wrong: dict[str, object]) -> None:
     with pytest.raises(RequestError, match=r"\.$"):
         Request(**wrong)  # type: ignore[arg-type]
+
+
+def test_own_text_has_one_limit_in_one_unit() -> None:
+    assert Request("train", corpus="é" * 500_000).corpus
+    with pytest.raises(RequestError) as told:
+        Request("train", corpus="é" * 500_000 + "a")
+    with pytest.raises(CorpusError) as also:
+        decoded(("é" * 500_000 + "a").encode())
+    assert str(told.value) == str(also.value) == too_large(1_000_001)
 
 
 def test_pages_and_fields_cover_each_other() -> None:
