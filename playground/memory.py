@@ -1,36 +1,84 @@
 """Memory: what one call allocates above the level before it, what is left, and how to know that it ran out.
 
 On a GPU the allocator keeps its own peak. On a CPU there are two readings: the storages that torch creates (byte-exact,
-blind to scratch inside a fused kernel) and torch.profiler's (which sees that scratch); the larger one is quoted.
+blind to scratch inside a fused kernel) and torch.profiler's (which sees that scratch); the larger one is quoted. The
+profiler records what is allocated and nothing else, and is read and emptied again and again, so that a long call takes
+no more memory than a short one and none of it stays with the process.
 """
 
 from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from torch._C import _autograd, _profiler
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 Call = Callable[[], object]
+WINDOW = 8192  # operations between two readings of the profiler: some 10 MB of its records
+BOXED = 4096  # bytes: the scalars that torch boxes, which the profiler counts
+
+
+class Reports:
+    """What the CPU's allocator reports in this thread: the bytes that it gave out, now and at the most.
+
+    torch.profiler's public form also records each operation, which takes five times the memory, and keeps all of it
+    until a garbage collection finds it.
+    """
+
+    def __init__(self) -> None:
+        self.level = self.peak = 0
+        self._live: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else each use writes two lines to stderr
+        cpu, scopes = {_profiler.ProfilerActivity.CPU}, {_profiler.RecordScope.USER_SCOPE}
+        how = (False, True, False, False, False)  # shapes, memory, stacks, operations, modules
+        kineto, more = _profiler.ProfilerState.KINETO, _profiler._ExperimentalConfig()
+        _autograd._prepare_profiler(_profiler.ProfilerConfig(kineto, *how, more), cpu)
+        _autograd._enable_profiler(_profiler.ProfilerConfig(kineto, *how, more), cpu, scopes)  # type: ignore[call-arg]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        records = _autograd._disable_profiler().experimental_event_tree()
+        for _, what in sorted(((event.start_time_ns, event.extra_fields) for event in records), key=lambda one: one[0]):
+            if not isinstance(what, _profiler._ExtraFields_Allocation):
+                continue
+            where, size = what.ptr, what.alloc_size
+            if size > 0:
+                self._live[where] = size
+                self.level += size
+                self.peak = max(self.peak, self.level)
+            else:
+                self.level -= self._live.pop(where, 0)  # what was there before never counted
+
+    def read(self) -> None:
+        """Take what was reported so far, and go on; nothing is allocated in between."""
+        self.__exit__()
+        self.__enter__()
 
 
 class LiveStorages(TorchDispatchMode):
     """Follows the storages born under it: their bytes now (`level`) and at the most (`peak`).
 
     Storages that existed before (weights, inputs) never count. Composite operations are decomposed, so that what is
-    born inside them is seen; scratch memory inside one fused kernel is not.
+    born inside them is seen; scratch memory inside one fused kernel is not. Of `reports` that run meanwhile, what has
+    come is read now and then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reports: Reports | None = None) -> None:
         super().__init__()
         self.level = self.peak = 0
         self._live: dict[int, int] = {}
+        self._reports, self._operations = reports, 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -46,6 +94,9 @@ class LiveStorages(TorchDispatchMode):
         for x in tree_leaves(result):
             if isinstance(x, torch.Tensor):
                 self._follow(_storage(x), given)
+        self._operations += 1
+        if self._reports is not None and self._operations % WINDOW == 0:
+            self._reports.read()
         return result
 
     def _follow(self, storage: torch.UntypedStorage, given: set[int]) -> None:
@@ -85,29 +136,60 @@ def storages_peak(fn: Call) -> int:
 
 def profiler_peak(fn: Call) -> int:
     """Peak bytes that torch.profiler sees `fn` allocate on the CPU."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else each use writes two lines to stderr
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen, torch.inference_mode():
+    with torch.inference_mode(), Reports() as reports:
         result = fn()
         del result
-    kineto = getattr(seen.profiler, "kineto_results", None)
-    events = [] if kineto is None else [e for e in kineto.events() if e.name() == "[memory]"]
-    level = highest = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        level += event.nbytes()
-        highest = max(highest, level)
-    return highest
+    return reports.peak
 
 
 def peak(fn: Call, device: torch.device) -> Peak:
     """Peak memory of one call and where the figure comes from. Warm up first: caches that a first call fills count."""
     if device.type == "cuda":
         return Peak(_allocator_peak(fn, device), "allocator")
-    exact: list[int] = []
-    profiled = profiler_peak(lambda: exact.append(storages_peak(fn)))  # both readings of the same call
-    # The profiler also counts the scalars that torch boxes: a few bytes are no second opinion.
-    return Peak(profiled, "profiler") if profiled > 1.01 * exact[0] + 4096 else Peak(exact[0], "storages")
+    with torch.inference_mode(), Reports() as reports, LiveStorages(reports) as live:  # of the same call
+        result = fn()
+        del result
+    return _larger(live.peak, reports.peak)
+
+
+def peak_of_passes(passes: Callable[[], Iterator[None]], device: torch.device) -> Peak:
+    """What `peak` says of all passes of an iterator, in a fraction of its time.
+
+    It stands still before each pass. The profiler watches all of them; storages are followed in the last of those in
+    which it saw the most, above the level that it found before that one. What is given back there but was born before
+    is seen by the profiler alone, so its reading is the upper bound.
+    """
+    if device.type == "cuda":
+        return Peak(_allocator_peak(lambda: deque(passes(), 0), device), "allocator")
+    with torch.inference_mode():
+        seen = _profiled_passes(passes())
+        most = max(peak for _, peak in seen)
+        last = max(number for number, (_, peak) in enumerate(seen) if peak >= most - BOXED)
+        running = passes()
+        next(islice(running, last, None))
+        with LiveStorages() as live:
+            next(running, None)
+    level, profiled = seen[last]
+    return _larger(min(level + live.peak, profiled), most)
+
+
+def _profiled_passes(passes: Iterator[None]) -> list[tuple[int, int]]:
+    """Of each pass the level before it and its peak, in bytes above the level before the first."""
+    seen: list[tuple[int, int]] = []
+    with Reports() as reports:
+        for _ in passes:
+            reports.read()
+            if seen:
+                seen[-1] = (seen[-1][0], reports.peak)
+            seen.append((reports.level, 0))
+            reports.peak = reports.level
+    seen[-1] = (seen[-1][0], reports.peak)
+    return seen
+
+
+def _larger(exact: int, profiled: int) -> Peak:
+    """The boxed scalars that the profiler counts are no second opinion."""
+    return Peak(profiled, "profiler") if profiled > 1.01 * exact + BOXED else Peak(exact, "storages")
 
 
 def peak_bytes(fn: Call, device: torch.device) -> int:
