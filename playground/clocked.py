@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from playground.measure import synchronise
+from playground.measure import quiet, synchronise
 
 
 class Clocked(nn.Module):
@@ -20,11 +20,12 @@ class Clocked(nn.Module):
         self.ms, self.passes = 0.0, 0
 
     def forward(self, tokens: Tensor, state: Any = None, tape: Any = None) -> tuple[Tensor, Any]:
-        synchronise(self.device)
-        start = time.perf_counter()
-        result = self.model(tokens, state, tape)
-        synchronise(self.device)
-        self.ms += (time.perf_counter() - start) * 1e3
+        with quiet().timed():
+            synchronise(self.device)
+            start = time.perf_counter()
+            result = self.model(tokens, state, tape)
+            synchronise(self.device)
+            self.ms += (time.perf_counter() - start) * 1e3
         self.passes += 1
         return result
 

@@ -1,25 +1,23 @@
 """Measuring: time, the exponent of a curve and the words for a machine, one measurement at a time on it.
 
-Time is the median of interleaved rounds (A B C A B C), so that a noisy neighbour hits every candidate alike. Memory has
-its own file and is part of this module's names.
+Time is the median of interleaved rounds (A B C A B C), so that a noisy neighbour hits every candidate alike. Memory and
+the lock have their own files and are part of this module's names.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 
 from playground.memory import Call, Peak, available_bytes, is_out_of_memory, peak, peak_bytes, profiler_peak
+from playground.turns import FairLock, device_lock, quiet
 
 __all__ = [
     "Call",
@@ -38,63 +36,12 @@ __all__ = [
     "peak",
     "peak_bytes",
     "prepare",
+    "quiet",
     "steps",
     "synchronise",
     "time_once",
     "versions",
 ]
-
-
-class FairLock:
-    """A lock that serves its waiters in the order in which they came; the owner may take it again.
-
-    threading.Lock promises no order: a session that measures in a loop could keep all others out.
-    """
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._waiting: deque[tuple[int, threading.Event]] = deque()
-        self._owner: int | None = None
-        self._depth = 0
-
-    def __enter__(self) -> Self:
-        me, turn = threading.get_ident(), threading.Event()
-        with self._guard:
-            if self._owner in (None, me):
-                self._owner, self._depth = me, self._depth + 1
-                return self
-            self._waiting.append((me, turn))
-        try:
-            turn.wait()
-        except BaseException:  # interrupted while waiting: leave the queue, or pass on a turn that was just given
-            with self._guard:
-                if not turn.is_set():
-                    self._waiting.remove((me, turn))
-                    raise
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._guard:
-            self._depth -= 1
-            if self._depth:
-                return
-            self._owner = None
-            if self._waiting:
-                self._owner, turn = self._waiting.popleft()
-                self._depth = 1
-                turn.set()
-
-
-_DEVICE_LOCK = FairLock()
-
-
-def device_lock() -> FairLock:
-    """The lock around every measured step, shared by all sessions of this process. Hold it for one short step only."""
-    return _DEVICE_LOCK
 
 
 # --------------------------------------------------------------------------------------------------------------- time
@@ -127,7 +74,7 @@ def synchronise(device: torch.device) -> None:
 
 def time_once(fn: Call, device: torch.device) -> float:
     """Milliseconds of one call, in inference mode."""
-    with torch.inference_mode():
+    with torch.inference_mode(), quiet().timed():
         synchronise(device)
         start = time.perf_counter()
         result = fn()
@@ -208,7 +155,8 @@ def prepare() -> None:
     """
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    profiler_peak(lambda: None)
+    with device_lock():  # there is one profiler for all threads
+        profiler_peak(lambda: None)
 
 
 def describe_device(device: torch.device | None = None, dtype: str = "fp32") -> str:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from models.backbone import Backbone, state_bytes
+from models.checkpoints import CheckpointError
 from models.tasks.prompts import SCENARIOS, Prompt, PromptError, retold
 from playground import own
-from playground.measure import default_device, describe_device, device_lock, synchronise, versions
+from playground.measure import default_device, describe_device, device_lock, quiet, synchronise, versions
 from playground.memory import peak_bytes
 from playground.own import entry_of
 from playground.request import Request
@@ -169,6 +170,8 @@ def _traced(column: Column, prompt: Prompt, device: torch.device) -> Column:
 
 
 def _failed(column: Column, error: Exception) -> Column:
+    if isinstance(error, CheckpointError):
+        return replace(column, status="failed", error=str(error))
     sentence = "Does not fit in memory here." if "memory" in str(error).lower() else "Could not run here."
     return replace(column, status="failed", error=f"{sentence} The other columns are not affected.")
 
@@ -183,7 +186,7 @@ def measure(ids: tuple[str, ...], prompt: Prompt, device: torch.device, stopped:
         for id, model in models.items():
             if stopped():
                 return {}
-            with device_lock(), torch.inference_mode():
+            with device_lock(), torch.inference_mode(), quiet().timed():
                 times = _once(model, tokens, device)
             if round:
                 prefill[id].append(times[0])

@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import torch
 
+from models.checkpoints import CheckpointError
 from models.processes.autoregressive import Frame, generate
 from models.tasks.prompts import Prompt
 from models.tasks.stories import Verdict, check, completes
 from models.tasks.tokenizer import END, VOCABULARY
-from playground.measure import device_lock, synchronise
+from playground.measure import device_lock, quiet, synchronise
 from playground.request import Request
 from playground.trace import model_of
 
@@ -74,8 +75,13 @@ class Writer:
         self.times: list[float] = []
         self.ended, self.over = False, False
         self.error: Exception | None = None
+        try:
+            model, _ = model_of(id, str(device))
+        except CheckpointError as error:
+            self.over, self.error = True, error
+            return
         self._process = generate(
-            model_of(id, str(device))[0],
+            model,
             [prompt.ids],
             length=request.length,
             temperature=request.temperature,
@@ -98,7 +104,7 @@ class Writer:
             self._keep(frame)
 
     def _taken(self) -> Frame | None:
-        with device_lock():
+        with device_lock(), quiet().timed():
             synchronise(self.device)
             start = time.perf_counter()
             frame = next(self._process, None)

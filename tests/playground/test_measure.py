@@ -2,15 +2,18 @@
 
 import math
 import threading
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from models.zoo import ZOO, build
-from playground import measure, memory
+from models.zoo import ZOO, build, entry
+from playground import measure, memory, wholecost
 from playground.measure import FairLock, fit_exponent, interleave, steps
+from playground.trace import model_of
 
 CPU = torch.device("cpu")
 
@@ -210,6 +213,71 @@ def test_the_larger_reading_is_quoted_and_says_which_it_is():
     assert found.bytes > memory.storages_peak(lambda: lstm(x))
     assert measure.peak(chain, CPU) == memory.Peak(16_000, "storages")
     assert measure.peak_bytes(chain, CPU) == 16_000
+
+
+def rss() -> int:
+    """Resident bytes of this process."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_measuring_many_operations_leaves_nothing_behind():
+    x = torch.ones(8)
+
+    def many() -> None:
+        for _ in range(4_000):
+            x.add(1)
+
+    measure.peak(many, CPU)
+    before = rss()
+    for _ in range(2):
+        measure.peak(many, CPU)
+    assert rss() - before < 16 * 2**20
+
+
+def test_the_profiler_reads_what_its_public_form_does():
+    lstm, x = torch.nn.LSTM(64, 64), torch.randn(256, 1, 64)
+    with torch.profiler.profile(profile_memory=True) as seen, torch.inference_mode():
+        lstm(x)
+    level = highest = 0
+    for event in sorted(seen.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        level += event.nbytes() if event.name() == "[memory]" else 0
+        highest = max(highest, level)
+    assert memory.profiler_peak(lambda: lstm(x)) == highest
+
+
+def test_reading_the_profiler_in_between_changes_nothing(monkeypatch):
+    monkeypatch.setattr(memory, "WINDOW", 1)
+    lstm, x = torch.nn.LSTM(64, 64), torch.randn(256, 1, 64)
+    assert measure.peak(lambda: lstm(x) and chain(), CPU).bytes >= memory.profiler_peak(lambda: lstm(x))
+    assert measure.peak(chain, CPU) == memory.Peak(16_000, "storages")
+
+
+def test_what_was_there_before_does_not_lower_the_profilers_level():
+    old: list[torch.Tensor] = []
+    memory.profiler_peak(lambda: old.append(torch.ones(10_000)))
+    assert memory.profiler_peak(lambda: (old.clear(), chain())) == pytest.approx(16_000, abs=64)
+
+
+@pytest.mark.parametrize(("id", "length"), [("story-twin", 65), ("llada", 20), ("llada-mamba", 16), ("bd3lm", 20)])
+def test_the_peak_of_many_passes_is_that_of_all(id, length):
+    """Also where the cache moves in the middle, as the twin's does at 64."""
+    what = (model_of(id, "cpu")[0], entry(id).process, length, CPU)
+    measure.time_once(partial(wholecost.answer, *what), CPU)
+    whole = memory.peak(partial(wholecost.answer, *what), CPU)
+    assert memory.peak_of_passes(partial(wholecost.passes, *what), CPU) == whole
+
+
+def test_the_peak_of_passes_sees_scratch_memory():
+    lstm, x = torch.nn.LSTM(64, 64), torch.randn(256, 1, 64)
+
+    def passes():
+        for part in (x[:8], x, x[:8]):
+            yield
+            lstm(part)
+
+    assert memory.peak_of_passes(passes, CPU) == memory.Peak(memory.profiler_peak(lambda: lstm(x)), "profiler")
 
 
 def test_peak_passes_errors_on():
