@@ -58,6 +58,21 @@ def candidates(ids: Sequence[str], device: torch.device) -> list[Candidate]:
     return found
 
 
+def usable(ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(those whose checkpoint is whole, or not there; a sentence for each whose checkpoint is damaged)."""
+    from models.checkpoints import CheckpointError
+    from playground.trace import model_of
+
+    whole, damaged = [], []
+    for id in ids:
+        try:
+            model_of(id, "cpu")
+            whole.append(id)
+        except CheckpointError as error:
+            damaged.append(str(error))
+    return whole, damaged
+
+
 def law_of(model: Any) -> Law:
     """From the shapes of the state before the first token: a tensor with an empty axis grows along it, others stay."""
     from models.backbone import state_tensors
@@ -78,10 +93,10 @@ def law_of(model: Any) -> Law:
 
 
 def _model(id: str) -> Any:
-    from models.checkpoints import CheckpointError, load
+    from models.checkpoints import MissingError, load
     from models.zoo import build
 
     try:
         return load(id).eval()
-    except CheckpointError:
+    except MissingError:
         return build(id).eval()

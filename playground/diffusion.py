@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 from models import checkpoints
-from models.backbone import Backbone, parameters, state_bytes
+from models.backbone import parameters, state_bytes
+from models.checkpoints import CheckpointError
 from models.denoising import block_size
 from models.processes.diffusion import Frame, Sampling, denoise
 from models.tasks import canvas
 from models.tasks.canvas import MASKED
-from models.zoo import entry
+from models.zoo import build, entry
 from playground.clocked import Clocked
 from playground.given import Given, from_standing, from_text
 from playground.lookedat import Looked, looked_at
@@ -69,6 +70,7 @@ class Diffusion:
     twin: Twin | None = None
     twin_held: tuple[int, ...] = ()
     twin_looked: Looked | None = None
+    twin_error: str = ""  # the sentence, if its checkpoint cannot be used
     device: str = ""
     versions: str = field(default_factory=versions)
     error: tuple[str, str] | None = None
@@ -86,8 +88,14 @@ class Diffusion:
 
 def run(request: Request, stopped: Callable[[], bool] = lambda: False) -> Iterator[Diffusion]:
     """Write; PromptError, a sentence, for words that cannot stand on the canvas, before anything is started."""
-    given = given_of(request)
-    sitting = _Sitting(request, given, default_device())
+    given, device = given_of(request), default_device()
+    try:
+        sitting = _Sitting(request, given, device)
+    except CheckpointError as error:  # of the denoiser: without it there is nothing to write
+        key, who = f"{time.time_ns():x}-d{next(_numbers)}", (who_is(request.denoiser, device), who_is(TWIN, device))
+        told = Diffusion(key, request, given, "failed", "", 0, request.steps, 0.0, who, device=describe_device(device))
+        yield replace(told, error=("Nothing is written", str(error)))
+        return
     shown = time.monotonic()
     try:
         for _ in sitting.all_steps():
@@ -119,6 +127,16 @@ def steps_of(request: Request, given: Given) -> int:
     return max(request.steps - request.since, math.ceil(hidden * request.steps / request.length))
 
 
+def who_is(id: str, device: torch.device) -> Written:
+    """Who a model is; one whose checkpoint cannot be used is not trained."""
+    try:
+        model, trained = model_of(id, str(device))
+    except CheckpointError:
+        model, trained = build(id), False
+    tokens = checkpoints.recorded()[0].get(id, {}).get("tokens", 0) if trained else 0
+    return Written(id, trained, parameters(model)[0], len(entry(id).pattern), tokens)
+
+
 class _Sitting:
     """The state of one run."""
 
@@ -127,24 +145,21 @@ class _Sitting:
         self.key, self.started = f"{time.time_ns():x}-d{next(_numbers)}", time.perf_counter()
         self.steps = steps_of(request, given)
         self.doing, self.frames, self.times = "Loading the models", list[Frame](), list[float]()
-        self.model, self.twin_model = self.load(request.denoiser), self.load(TWIN)
-        self.writers = self.who(request.denoiser), self.who(TWIN)
+        self.model = model_of(request.denoiser, str(device))[0].eval()
+        self.writers = who_is(request.denoiser, device), who_is(TWIN, device)
         self.clock = Clocked(self.model, device)
-        self.twin = None
+        self.twin: Twin | None = None
+        self.twin_error = ""
         if not request.standing:
-            self.twin = Twin(self.twin_model, given, request.temperature, request.seed, device)
+            try:
+                twin = model_of(TWIN, str(device))[0].eval()
+                self.twin = Twin(twin, given, request.temperature, request.seed, device)
+            except CheckpointError as error:  # the denoiser writes alone
+                self.twin_error = str(error)
         self.held: tuple[int, ...] = ()
         self.twin_held: tuple[int, ...] = ()
         self.looked: Looked | None = None
         self.twin_looked: Looked | None = None
-
-    def load(self, id: str) -> Backbone:
-        return model_of(id, str(self.device))[0].eval()
-
-    def who(self, id: str) -> Written:
-        model, trained = model_of(id, str(self.device))
-        tokens = checkpoints.manifest().get(id, {}).get("tokens", 0) if trained else 0
-        return Written(id, trained, parameters(model)[0], len(entry(id).pattern), tokens)
 
     def all_steps(self) -> Iterator[None]:
         self.warm()
@@ -174,8 +189,8 @@ class _Sitting:
             size = block_size(self.model) or len(self.given.canvas)
             self.model(self.given.canvas[None, :size].to(self.device))
             if self.twin:
-                state = self.twin_model(torch.tensor([self.given.beginning], device=self.device))[1]
-                self.twin_model(self.given.canvas[None, :1].to(self.device), state)
+                state = self.twin.model(torch.tensor([self.given.beginning], device=self.device))[1]
+                self.twin.model(self.given.canvas[None, :1].to(self.device), state)
 
     def process(self) -> Iterator[Frame]:
         request = self.request
@@ -196,7 +211,7 @@ class _Sitting:
         self.held = self.bytes_kept()
         if self.twin:
             self.twin_held = self.twin.held()
-            self.twin_looked = looked_at(self.twin_model, torch.tensor([self.twin.tokens]), self.device)
+            self.twin_looked = looked_at(self.twin.model, torch.tensor([self.twin.tokens]), self.device)
 
     def bytes_kept(self) -> tuple[int, ...]:
         """A step each: the cache of the finished blocks; nothing where every pass reads the whole canvas."""
@@ -228,6 +243,7 @@ class _Sitting:
             self.twin,
             self.twin_held,
             self.twin_looked,
+            self.twin_error,
             describe_device(self.device),
         )
 

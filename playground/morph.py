@@ -22,7 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models import checkpoints
 from models.backbone import state_bytes
+from models.checkpoints import CheckpointError
 from models.mixers.delta import unit
 from models.ops import recurrence
 from models.tasks.prompts import Prompt, phonebook
@@ -117,12 +119,15 @@ def refusal(switches: Recurrence) -> tuple[str, tuple[str, ...]]:
 
 
 def morph(request: Request) -> Morph:
-    """Run the switches of the request; a ValueError for those that `refusal` names."""
+    """Run the switches of the request; a ValueError for those that `refusal` names, and for a damaged checkpoint."""
     switches = switches_of(request)
     if why := refusal(switches)[0]:
         raise ValueError(why)
     with device_lock(), torch.inference_mode():
-        layer = layer_of(request.seed, request.layer, str(default_device()))
+        try:
+            layer = layer_of(request.seed, request.layer, str(default_device()))
+        except CheckpointError as error:
+            raise ValueError(str(error)) from error
         return run(layer, switches)
 
 
@@ -130,12 +135,16 @@ def switches_of(request: Request) -> Recurrence:
     return Recurrence(request.decay, request.erase, request.normaliser, request.early, request.conv, request.gate)
 
 
-@lru_cache(maxsize=32)
 def layer_of(seed: int, chosen: int, device: str) -> Layer:
     """A layer of the trained model, counted from 1, and what reaches it on the prompt of this seed.
 
-    0 is the layer that reads the answers most.
+    0 is the layer that reads the answers most. CheckpointError, a sentence, if the model is damaged.
     """
+    return _layer_of(seed, chosen, device, checkpoints.version(SOURCE))
+
+
+@lru_cache(maxsize=32)
+def _layer_of(seed: int, chosen: int, device: str, _version: tuple[object, ...]) -> Layer:
     prompt = phonebook("", LENGTH, seed)
     model, trained = model_of(SOURCE, device)
     reader = trace(SOURCE, prompt, torch.device(device)).reader[0]

@@ -5,12 +5,15 @@ The figures are those of a recorded run of the oracle tests (`pytest tests/oracl
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from models import files
+from models.files import FileError, shown
+
+RECORD = "Restore it, or record it again: pytest tests/oracles --record-oracles"
 FILE = Path(__file__).parents[1] / "assets" / "oracles.json"
 
 
@@ -25,7 +28,7 @@ class Agreement:
 
 def agreement(id: str) -> Agreement | None:
     """What is recorded for architecture `id`: its foremost reference, and all in one sentence; None if nothing is."""
-    facts = _recorded()
+    facts, _ = _recorded(files.stamp(FILE))
     oracles = sorted(facts.get("architectures", {}).get(id, []), key=_rank)
     if not oracles:
         return None
@@ -41,9 +44,30 @@ def _rank(entry: dict[str, Any]) -> tuple[int, float]:
     return {"transformers": 0, "fla": 1}.get(source, 2), entry["error"]
 
 
+def unreadable() -> str:
+    """Why nothing that was recorded can be told, in a sentence; empty if it can."""
+    return _recorded(files.stamp(FILE))[1]
+
+
 @lru_cache(maxsize=1)
-def _recorded() -> dict[str, Any]:
-    if not FILE.exists():
-        return {}
-    facts: dict[str, Any] = json.loads(FILE.read_text())
-    return facts
+def _recorded(version: tuple[int, int, int] | None) -> tuple[dict[str, Any], str]:
+    """(what was recorded, why it cannot be read) of this version of the file."""
+    if version is None:
+        return {}, ""
+    try:
+        facts = files.read_json(FILE, RECORD)
+        _check(facts)
+    except (FileError, KeyError, TypeError, AttributeError, ValueError) as error:
+        why = str(error) if isinstance(error, FileError) else f"{shown(FILE)} is broken: it is no record. {RECORD}"
+        files.warn(why)
+        return {}, f"What the architectures agree with: {why}"
+    return facts, ""
+
+
+def _check(facts: dict[str, Any]) -> None:
+    """An error of some kind unless a sentence can be made of every entry."""
+    for entry in (entry for entries in facts["architectures"].values() for entry in entries):
+        _rank(entry)
+        float(entry["error"])
+    dict(facts["versions"])
+    str(facts["date"])

@@ -17,12 +17,13 @@ from typing import Any
 from torch import Tensor
 
 from models.backbone import Backbone
+from models.checkpoints import CheckpointError
 from models.denoising import block_size
 from models.processes.diffusion import BLOCKWISE, Sampler, Sampling, denoise
 from models.storyreport import LONGEST, SAMPLERS, by_words, likelihood
 from models.tasks import canvas
 from models.tasks.tokenizer import END, INDEX
-from models.zoo import entry
+from models.zoo import build, entry
 from playground.clocked import Clocked
 from playground.measure import default_device, describe_device, device_lock, versions
 from playground.request import Request
@@ -85,6 +86,7 @@ class Quality:
     of: int
     seconds: float
     trained: tuple[bool, bool]  # denoiser, twin
+    damaged: tuple[str, ...]  # a sentence for each of them whose checkpoint cannot be used
     tallies: dict[str, tuple[Tally, ...]]
     likelihoods: dict[str, dict[str, Any]]
     device: str
@@ -97,6 +99,9 @@ def run(request: Request, stopped: Callable[[], bool] = lambda: False, *, count:
     bench = _Bench(request, stopped, count)
     shown = 0.0
     try:
+        if request.denoiser not in bench.models:
+            yield replace(bench.snapshot("failed"), error=("Nothing is measured", bench.damaged[0]))
+            return
         for _ in bench.all_parts():
             if time.monotonic() - shown >= BETWEEN_SNAPSHOTS:
                 yield bench.snapshot("running")
@@ -112,21 +117,28 @@ class _Bench:
     def __init__(self, request: Request, stopped: Callable[[], bool], count: int) -> None:
         self.request, self.stopped, self.count, self.device = request, stopped, count, default_device()
         self.key, self.started, self.doing = uuid.uuid4().hex[:10], time.monotonic(), "Loading the models"
+        self.models: dict[str, Backbone] = {}
+        self.trained: dict[str, bool] = {}
+        self.damaged: list[str] = []
+        for id in (request.denoiser, TWIN):
+            try:
+                model, self.trained[id] = model_of(id, str(self.device))
+                self.models[id] = model.eval()
+            except CheckpointError as error:
+                self.damaged.append(str(error))
         self.process = entry(request.denoiser).process
         self.ways: tuple[Sampler, ...] = SAMPLERS[self.process]
         self.tallies: dict[str, dict[int, Tally]] = {way: {} for way in (*self.ways, WORDS)}
         self.likelihoods: dict[str, dict[str, Any]] = {}
         self.parts = -(-count // TOGETHER)
-        self.of = self.parts * (sum(sum(self.grid(way)) for way in self.ways) + LONGEST)
+        words = LONGEST if TWIN in self.models else 0
+        self.of = self.parts * (sum(sum(self.grid(way)) for way in self.ways) + words)
         self.done = 0
-
-    def model(self, id: str) -> Backbone:
-        return model_of(id, str(self.device))[0].eval()
 
     def grid(self, way: Sampler) -> list[int]:
         """Numbers of steps: a stretch or block takes one at least."""
         length = self.request.length
-        own = block_size(self.model(self.request.denoiser))
+        own = block_size(build(self.request.denoiser))
         size = (own or self.request.block) if way in BLOCKWISE else length
         return sorted({max(steps, -(-length // size)) for steps in STEPS if steps < length} | {length})
 
@@ -136,7 +148,8 @@ class _Bench:
         yield
         for part in range(self.parts):
             rows = min(TOGETHER, self.count - part * TOGETHER)
-            yield from self.words(rows, part)
+            if TWIN in self.models:
+                yield from self.words(rows, part)
             for steps in sorted({steps for way in self.ways for steps in self.grid(way)}):
                 for way in self.ways:
                     if steps not in self.grid(way):
@@ -148,7 +161,7 @@ class _Bench:
 
     def texts(self, way: Sampler, steps: int, rows: int, part: int) -> Iterator[None]:
         """So many texts by one sampler; every step takes the device for itself."""
-        clock = Clocked(self.model(self.request.denoiser), self.device)
+        clock = Clocked(self.models[self.request.denoiser], self.device)
         request = self.request
         how = Sampling(way, steps, request.temperature, request.seed * 1009 + part, request.block)
         process = denoise(clock, canvas.blank(request.length, rows=rows), how, device=self.device)
@@ -170,7 +183,7 @@ class _Bench:
         yield
         with device_lock():
             found = by_words(
-                self.model(TWIN),
+                self.models[TWIN],
                 rows,
                 temperature=self.request.temperature,
                 seed=self.request.seed * 1009 + part,
@@ -182,15 +195,15 @@ class _Bench:
 
     def likely(self) -> None:
         self.doing = f"{TEXTS} held-out stories"
-        for id in (self.request.denoiser, TWIN):
+        for id, model in self.models.items():
             if not self.stopped():
                 with device_lock():
                     process = entry(id).process
-                    told = likelihood(self.model(id), process, self.device, texts=TEXTS, samples=ESTIMATES)
+                    told = likelihood(model, process, self.device, texts=TEXTS, samples=ESTIMATES)
                 self.likelihoods[id] = told
 
     def snapshot(self, status: str) -> Quality:
-        trained = (model_of(self.request.denoiser, str(self.device))[1], model_of(TWIN, str(self.device))[1])
+        trained = self.trained.get(self.request.denoiser, False), self.trained.get(TWIN, False)
         return Quality(
             self.key,
             self.request,
@@ -200,6 +213,7 @@ class _Bench:
             self.of,
             time.monotonic() - self.started,
             trained,
+            tuple(self.damaged),
             {way: tuple(replace(tally) for _, tally in sorted(found.items())) for way, found in self.tallies.items()},
             dict(self.likelihoods),
             describe_device(self.device),

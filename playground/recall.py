@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models import checkpoints
 from models.backbone import state_bytes
+from models.checkpoints import CheckpointError
 from models.tasks.batches import IGNORE, Batch
 from models.zoo import ZOO
 from playground import measure
@@ -98,6 +99,7 @@ class _Sitting:
         self.key, self.started = uuid.uuid4().hex[:10], time.monotonic()
         self.models: dict[str, Model] = {}
         self.untrained: tuple[str, ...] = ()
+        self.damaged: dict[str, str] = {}  # the sentence by id
         self.texts: dict[int, tuple[Batch, Tensor]] = {}
         self.tallies: dict[tuple[str, int], Tally] = {}
         self.held: dict[tuple[str, int], int] = {}
@@ -105,7 +107,7 @@ class _Sitting:
         self.others: tuple[Other, ...] = ()
         self.latest: tuple[str, int] | None = None
         self.progress, self.finished = Progress(0, 1), 0
-        self.facts = checkpoints.manifest() if models is None else {}
+        self.facts = checkpoints.recorded()[0] if models is None else {}
         self.sweeps = tuple(read(kind, self.task.measured) for kind in KINDS)
 
     # ---------------------------------------------------------------------------------------------------- asking
@@ -153,14 +155,18 @@ class _Sitting:
         return max(FEWEST_TEXTS, enough)
 
     def model(self, id: str) -> Model | None:
-        """The checkpoint of `id`, loaded when it is first asked; None (and noted) where there is none."""
-        if id in self.untrained:
+        """The checkpoint of `id`, loaded when it is first asked; None (and noted) where there is none that is whole."""
+        if id in self.untrained or id in self.damaged:
             return None
         if id not in self.models:
             if self.own is not None:
                 self.models[id] = self.own[id]
             else:
-                model, trained = model_of(id, str(self.device))
+                try:
+                    model, trained = model_of(id, str(self.device))
+                except CheckpointError as error:
+                    self.damaged[id] = str(error)
+                    return None
                 if not trained:
                     self.untrained += (id,)
                     return None
@@ -193,18 +199,22 @@ class _Sitting:
             known = {load: accuracy[task.recorded(load)] for load in self.loads if task.recorded(load) in accuracy}
             self.progress = Progress(0, 1, ZOO[id].name, "state held")
             held: dict[int, int] = {}
-            for load, size in zip(known, pieces(id, [task.kept(load) for load in known], self.device), strict=True):
-                if self.stopped():
-                    return
-                held[load] = size
-                yield
+            try:
+                for load, size in zip(known, pieces(id, [task.kept(load) for load in known], self.device), strict=True):
+                    if self.stopped():
+                        return
+                    held[load] = size
+                    yield
+            except CheckpointError:  # what was recorded of it is not what lies here
+                continue
             entry = ZOO[id]
             self.others += (Other(id, entry.name, entry.short, entry.family, known, held, facts.get("tokens", 0)),)
 
     # ---------------------------------------------------------------------------------------------------- reporting
 
     def snapshot(self, status: str) -> Recall:
-        of = PARTS * len(self.loads) * (len(self.request.architectures) - len(self.untrained))
+        absent = len(self.untrained) + len(self.damaged)
+        of = PARTS * len(self.loads) * (len(self.request.architectures) - absent)
         progress = replace(self.progress, done=self.finished, of=max(1, of), seconds=time.monotonic() - self.started)
         return Recall(
             key=self.key,
@@ -219,13 +229,15 @@ class _Sitting:
             others=self.others if status != "running" else (),
             recorded=recorded([self.facts[other.key] for other in self.others]),
             untrained=tuple(ZOO[id].name for id in self.untrained),
+            damaged=tuple(self.damaged.values()),
+            doubts=checkpoints.doubts(self.request.architectures) if self.own is None else "",
             sweeps=self.sweeps,
             latest=self.latest,
         )
 
     def series(self, id: str) -> Series:
         points = tuple(self.points[id, load] for load in self.loads if (id, load) in self.points)
-        taught = not self.facts or self.task.measured in self.facts.get(id, {}).get("accuracy", {})
+        taught = id not in self.facts or self.task.measured in self.facts[id].get("accuracy", {})
         tokens = self.facts.get(id, {}).get("tokens", 0)
         return Series(id, ZOO[id].name, ZOO[id].short, ZOO[id].family, points, taught, tokens)
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 
 from playground import measure
-from playground.candidates import Candidate, candidates
+from playground.candidates import Candidate, candidates, usable
 from playground.curves import (
     DECODE_ROUNDS,
     MEASURES,
@@ -75,13 +75,16 @@ def run(
     bench = _Bench(request, (), limits or Limits(), device, stopped)
     shown = 0.0
     try:
-        bench.choose(candidates(request.architectures, device) if chosen is None else chosen)
+        if chosen is None:
+            whole, bench.damaged = usable(request.architectures)
+            chosen = candidates(whole, device)
+        bench.choose(chosen)
         yield bench.snapshot("running")
         for _ in bench.all_lengths():
             if time.monotonic() - shown >= BETWEEN_SNAPSHOTS:
                 yield bench.snapshot("running")
                 shown = time.monotonic()
-        yield bench.snapshot("stopped" if stopped() else "done")
+        yield bench.snapshot("stopped" if stopped() else "done" if bench.chosen else "failed")
     except Exception as error:  # the page shows it beside what was measured before
         logging.getLogger(__name__).exception("a scaling run failed")
         what = f"Measuring {bench.progress.name} failed" if bench.progress.name else "The run could not start"
@@ -104,6 +107,7 @@ class _Bench:
     progress: Progress = field(default_factory=partial(Progress, 0, 1))
     started: float = field(default_factory=time.monotonic)
     finished: int = 0
+    damaged: Sequence[str] = ()  # sentences
 
     def choose(self, chosen: Sequence[Candidate]) -> None:
         self.chosen = chosen
@@ -277,6 +281,7 @@ class _Bench:
             series=series,
             crossings=tuple(crossings(series)),
             latest=self.latest,
+            error=("Left out", ". ".join(self.damaged)) if self.damaged else None,
         )
 
     def _series(self, c: Candidate) -> Series:

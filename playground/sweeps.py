@@ -6,13 +6,13 @@ most. A file that is missing or cannot be read gives a sentence instead of curve
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.files import FileError, read_json, shown, warn
 from models.zoo import ZOO
 
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "measurements"
@@ -75,8 +75,9 @@ def read(kind: str, task: str, folder: Path = FOLDER) -> Sweep:
     path = folder / f"{kind}.json"
     if not path.exists():
         return Sweep(kind, missing="No training runs for this are recorded here, so nothing is drawn.")
+    gather = f"Restore it, or gather it again (python -m models.sweeps {kind} --collect)."
     try:
-        facts = json.loads(path.read_text())
+        facts = read_json(path, gather)
         runs = [run for run in facts["runs"] if run["chosen"] and run["task"] == task and run["architecture"] in ZOO]
         grouped: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
         for run in runs:
@@ -84,8 +85,10 @@ def read(kind: str, task: str, folder: Path = FOLDER) -> Sweep:
         curves = tuple(_curve(id, attention, found) for (id, attention), found in grouped.items())
         what, source = str(facts["what"]), _source(facts, runs)
         least, greatest = (int(load) for load in facts["trained_pairs"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Sweep(kind, missing=f"The recorded runs in {path.name} could not be read ({type(error).__name__}).")
+    except (FileError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        why = str(error) if isinstance(error, FileError) else f"{shown(path)} is broken: it is no record. {gather}"
+        warn(why)
+        return Sweep(kind, missing=f"The recorded runs could not be read: {why}")
     sweep = Sweep(kind, curves, what=what, source=source, trained=(least, greatest))
     if not sweep.loads:
         return Sweep(kind, missing="No training runs on this task alone are recorded here, so nothing is drawn.")

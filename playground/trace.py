@@ -15,6 +15,7 @@ from torch import Tensor
 
 from models import checkpoints
 from models.backbone import Backbone, parameters, state_bytes
+from models.files import warn
 from models.tape import JACOBIAN_UP_TO, Tape
 from models.tasks.prompts import Prompt
 from models.zoo import build
@@ -75,18 +76,25 @@ class Trace:
 
 
 def model_of(id: str, device: str) -> tuple[Backbone, bool]:
-    """(the model, whether it is trained): the zoo's, or one that was trained on this server."""
+    """(the model, whether it is trained): the zoo's, or one that was trained on this server.
+
+    Without a checkpoint the seeded, untrained model; CheckpointError, a sentence, for one that is damaged or does not
+    fit. A file that is restored, trained or replaced meanwhile is loaded anew.
+    """
     if own.is_own(id):
         return own.get(id).model, own.get(id).trained
-    return _model_of(id, device)
+    try:
+        return _model_of(id, device, checkpoints.version(id))
+    except checkpoints.CheckpointError as error:
+        warn(str(error))
+        raise
 
 
 @lru_cache(maxsize=64)
-def _model_of(id: str, device: str) -> tuple[Backbone, bool]:
-    """(the zoo's model, whether it is trained); without a checkpoint the seeded, untrained model."""
+def _model_of(id: str, device: str, _version: tuple[object, ...]) -> tuple[Backbone, bool]:
     try:
         return checkpoints.load(id, device=device), True
-    except checkpoints.CheckpointError:
+    except checkpoints.MissingError:
         return build(id).to(device), False
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from models import checkpoints
+from models.tasks.graphemes import shown as shown_word
 from models.tasks.prompts import Question
 from playground import own
-from playground.oracles import agreement
+from playground.oracles import agreement, unreadable
 from playground.own import entry_of
 from playground.request import SCENARIOS
 from playground.run import Column, Comparison, Cost, Spread
@@ -34,10 +36,10 @@ LOOK = {
 NOT_SHOWN = "One head of one layer. It says what was read, not why the answer came out."
 ONE_DRAW = "Other draws: with the next seed each may tell it otherwise."
 SENTENCE = {
-    "phonebook": "What number did {{{word}}} have, {{{distance} tokens ago}}?",
-    "induction": "What followed {{{word}}}, {{{distance} tokens ago}}?",
-    "copy": "Which word comes after {{{word}}}? It stood {{{distance} tokens ago}}.",
-    "text": "What followed {{{word}}}, {{{distance} tokens ago}}?",
+    "phonebook": "What number did {{word}} have, {{{distance} tokens ago}}?",
+    "induction": "What followed {{word}}, {{{distance} tokens ago}}?",
+    "copy": "Which word comes after {{word}}? It stood {{{distance} tokens ago}}.",
+    "text": "What followed {{word}}, {{{distance} tokens ago}}?",
 }
 
 
@@ -50,12 +52,13 @@ def payload(comparison: Comparison) -> tuple[dict[str, Any], Blobs]:
         "t": target.t,
         "s": target.s,
         "distance": target.t - target.s,
-        "word": target.word,
+        "word": shown_word(target.word),
         "period": prompt.questions[0].t if prompt.questions else 0,
     }
     blobs: Blobs = {}
     columns = [_column(column, shown, blobs) | story.part(column, request) for column in comparison.columns]
     n = story.longest(comparison)
+    not_shown = ONE_DRAW if request.scenario == "story" else NOT_SHOWN
     data = {
         "key": comparison.key,
         "status": comparison.status,
@@ -67,7 +70,7 @@ def payload(comparison: Comparison) -> tuple[dict[str, Any], Blobs]:
             "seconds": round(comparison.seconds, 1),
         },
         "look": LOOK[request.scenario].format(**facts),
-        "not_shown": ONE_DRAW if request.scenario == "story" else NOT_SHOWN,
+        "not_shown": " ".join(filter(None, (not_shown, checkpoints.doubts(request.architectures), unreadable()))),
         "device": comparison.device,
         "versions": comparison.versions,
         "scenario": request.scenario,
@@ -102,7 +105,7 @@ def _view(comparison: Comparison, target: Question, last: int) -> dict[str, Any]
 
 def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[str, Any]:
     entry = entry_of(column.id)
-    title, proof = "Does not fit in memory" if "memory" in column.error else "Could not run", agreement(entry.id)
+    proof = agreement(entry.id)
     head = {
         "id": entry.id,
         "name": entry.name,
@@ -113,7 +116,7 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
         "paper": f"{entry.paper}, {entry.year}.",
         "oracle": None if proof is None else {"error": proof.error, "text": proof.sentence},
         "status": column.status,
-        "error": {"title": title, "text": column.error} if column.error else None,
+        "error": {"title": _title(column.error), "text": column.error} if column.error else None,
     }
     if column.trace is None:
         return head
@@ -129,6 +132,13 @@ def _column(column: Column, shown: tuple[Question, ...], blobs: Blobs) -> dict[s
         "memory": memory(trace, blobs),
         "cost": None if column.cost is None else _cost(column.cost),
     }
+
+
+def _title(error: str) -> str:
+    """What stands above the sentence of a column that failed."""
+    if error.startswith("The checkpoint"):
+        return "No usable checkpoint"
+    return "Does not fit in memory" if "memory" in error else "Could not run"
 
 
 def _answered(answers: tuple[Answer, ...], rows: set[int]) -> dict[str, Any]:

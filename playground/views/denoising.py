@@ -26,7 +26,7 @@ def quality(run: Quality) -> dict[str, Any]:
             shares("distinct", "Unlike all others", "passes", xs, _curves(run, _distinct)),
         ],
         "table": _likelihoods(run),
-        "said": _said(run),
+        "said": [*run.damaged, *_said(run)],
     }
     count = max((tally.count for found in run.tallies.values() for tally in found), default=0)
     untrained = [entry(id).name for id, ok in zip((run.request.denoiser, TWIN), run.trained, strict=True) if not ok]
@@ -109,7 +109,7 @@ def cost(run: WholeCost) -> dict[str, Any]:
             costs("memory", "Memory beyond the weights, at most", LENGTHS, _costs(run, _peak), _memory),
         ],
         "table": _costs_table(run),
-        "said": [],
+        "said": list(run.damaged),
         "footer": [
             f"Live: this machine, {run.device}, {run.versions}",
             "One word a pass for all; forward passes alone, medians of interleaved rounds, whiskers from least to most",

@@ -14,18 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models import checkpoints
 from models.denoising import block_size
 from models.processes.diffusion import TOP, Frame
 from models.tasks import canvas
 from models.tasks.canvas import MASKED
 from models.tasks.stories import Verdict, completes
 from models.tasks.tokenizer import END, INDEX, VOCABULARY
-from models.zoo import entry
+from models.zoo import build, entry
 from playground.diffusion import Diffusion, Written, block_of
 from playground.lookedat import Looked
 from playground.request import BLOCKWISE, FIELDS, SAMPLERS, Request
-from playground.trace import Array, model_of
-from playground.twin import Twin
+from playground.trace import Array
+from playground.twin import TWIN, Twin
 from playground.views.pack import Blobs
 
 NATS = 8.0  # more than the logarithm of all words
@@ -59,7 +60,7 @@ def payload(run: Diffusion) -> tuple[dict[str, Any], Blobs]:
         "key": run.key,
         "status": run.status,
         "look": LOOK,
-        "not_shown": NOT_SHOWN,
+        "not_shown": f"{NOT_SHOWN} {checkpoints.doubts((request.denoiser, TWIN))}".strip(),
         "progress": {"text": run.doing, "done": run.done, "of": run.of, "seconds": round(run.seconds, 2)},
         "device": run.device,
         "versions": run.versions,
@@ -73,7 +74,7 @@ def payload(run: Diffusion) -> tuple[dict[str, Any], Blobs]:
         "choices": {name: getattr(request, name) for name in FIELDS["diffusion"]},
         "writers": [writer(one) for one in run.writers],
     }
-    if run.status == "running":
+    if run.status == "running" or not run.frames and run.error:
         return told, {}
     words = [VOCABULARY[int(token)] for token in run.tokens]
     told |= {
@@ -82,6 +83,7 @@ def payload(run: Diffusion) -> tuple[dict[str, Any], Blobs]:
         "text": " ".join(words[1:]),
         "denoiser": denoiser(run),
         "twin": None if run.twin is None else twin(run, run.twin),
+        "twin_error": run.twin_error,
         "look_at": dict(zip(("layer", "head"), run.looked.sharpest if run.looked else (0, 0), strict=True)),
     }
     blobs = {"frames": packed(run.frames, run.twin)}
@@ -128,7 +130,7 @@ def footer(run: Diffusion) -> list[str]:
 
 def denoiser(run: Diffusion) -> dict[str, Any]:
     """The left column's numbers, one a step."""
-    size = block_size(model_of(run.request.denoiser, "cpu")[0])
+    size = block_size(build(run.request.denoiser))
     starts = [block_of(frame, size) if size else 0 for frame in run.frames]
     return {
         "passes": [frame.passes for frame in run.frames],

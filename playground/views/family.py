@@ -17,7 +17,7 @@ from models.zoo import ZOO
 from playground.family import Member, Part, members
 from playground.measure import describe_device, versions
 from playground.morph import BONUS, SOURCE, Layer, Morph, Spelling, chosen_strength, preset, reach, refusal, spelling
-from playground.oracles import agreement
+from playground.oracles import agreement, unreadable
 from playground.request import Request
 from playground.views.pack import companded, numbers, triangle
 
@@ -72,7 +72,7 @@ def overview() -> dict[str, Any]:
     return {
         "look": LOOK,
         "morph_caption": MORPH_CAPTION,
-        "not_shown": NOT_SHOWN,
+        "not_shown": f"{NOT_SHOWN} {unreadable()}".strip(),
         "columns": [{"key": key, "name": name, "formula": formula} for key, (name, formula) in COLUMNS.items()],
         "rows": [{"erase": erase, "name": name, "formula": formula} for erase, (name, formula) in ROWS.items()],
         "keeps": [{"key": key, "name": name, "says": says} for key, (name, says) in KEEPS.items()],

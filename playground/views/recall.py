@@ -48,7 +48,7 @@ def payload(recall: Recall) -> dict[str, Any]:
         "key": recall.key,
         "status": recall.status,
         "look": LOOK,
-        "not_shown": NOT_SHOWN,
+        "not_shown": f"{NOT_SHOWN} {recall.doubts}".strip(),
         "summary": summary(recall),
         "progress": {
             "done": progress.done,
@@ -99,6 +99,7 @@ def absent(recall: Recall) -> list[str]:
         names = enumerated(recall.untrained)
         verb = "has" if len(recall.untrained) == 1 else "have"
         found.append(f"{names} {verb} no trained checkpoint here, so there is nothing to ask: left out.")
+    found += [f"{sentence}. Left out." for sentence in recall.damaged]
     untaught = [s.name for s in recall.series if not s.taught]
     if untaught:
         verb = "was" if len(untaught) == 1 else "were"

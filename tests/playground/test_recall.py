@@ -175,7 +175,7 @@ def test_without_a_checkpoint_there_is_nothing_to_ask(monkeypatch: pytest.Monkey
         return perfect, id == "mha"
 
     monkeypatch.setattr(recall, "model_of", only_mha)
-    monkeypatch.setattr(checkpoints, "manifest", dict)
+    monkeypatch.setattr(checkpoints, "manifest", lambda *_: {})
     found = last(Asked(("slstm", "mha")), loads=(4,))
     assert found.status == "done" and found.untrained == (ZOO["slstm"].name,)
     assert [s.key for s in found.series] == ["mha"]
