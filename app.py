@@ -7,7 +7,18 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401  on a ZeroGPU Space this must come before anything that touches CUDA
 
-from playground.ui.shell import launch
+from models.commands import sentences
+from playground import heap, temporary
+from playground.ui.address import PORT, AddressError, address
+
+heap.few_arenas()  # before there are threads
+with sentences(AddressError):
+    if __name__ == "__main__":
+        os.environ[PORT] = str(address({})[1])  # before Gradio reads it, which trips over what is no number
+    temporary.use_own_folder()  # before torch and Gradio look for one
+
+from playground.ui.shell import launch  # noqa: E402
 
 if __name__ == "__main__":
-    launch(inbrowser=os.environ.get("OPEN_BROWSER") == "1")
+    with sentences(AddressError):
+        launch(inbrowser=os.environ.get("OPEN_BROWSER") == "1")

@@ -7,6 +7,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from playground.measure import default_device
 from playground.request import FIELDS, Request
 from playground.ui.shell import launch
 
@@ -35,7 +36,7 @@ def test_compare_returns_its_payload(client: Client) -> None:
     assert payload["status"] == "done" and payload["n"] == 16
     assert [column["id"] for column in payload["columns"]] == ["mha", "mamba2"]
     assert payload["query"] == "tab=compare&architectures=mha,mamba2&length=16&seed=3"
-    assert payload["base"].startswith("gradio_api/file=")
+    assert payload["base"] == f"runs/{payload['key']}/"
 
 
 def test_a_story_streams_as_it_is_written(client: Client) -> None:
@@ -73,6 +74,12 @@ def test_train_streams_and_returns_its_payload(client: Client) -> None:
     assert len(job.outputs()) > 2
 
 
+@pytest.mark.skipif(default_device().type == "cuda", reason="a GPU measures such lengths")
+def test_scaling_refuses_what_its_page_does_not_offer(client: Client) -> None:
+    with pytest.raises(AppError, match="Sequences above 32768 tokens need a GPU"):
+        client.predict(longest=131072, api_name="/scaling")
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -81,7 +88,7 @@ def test_train_streams_and_returns_its_payload(client: Client) -> None:
         ({"rate": "fast"}, "learning rate is one of"),
         ({"architectures": ["mha", "linear", "mamba2"]}, "takes 1 to 2 architectures"),
         ({"task": "words"}, "no text yet"),
-        ({"task": "characters", "corpus": "x" * 1_000_001}, "1,000,000 characters at most"),
+        ({"task": "characters", "corpus": "x" * 1_000_001}, "1,000,001 bytes; own text may have 1,000,000"),
     ],
 )
 def test_bad_training_is_refused_with_a_sentence(client: Client, wrong: dict[str, Any], sentence: str) -> None:
@@ -93,7 +100,7 @@ def test_diffusion_returns_its_payload(client: Client) -> None:
     payload = client.predict(length=20, steps=5, seed=3, text="once there was a _ girl", api_name="/diffusion")
     assert payload["status"] == "done" and payload["n"] == 20 and payload["given"] == [1, 2, 3, 4, 6]
     assert payload["query"] == ("tab=diffusion&text=once+there+was+a+_+girl&length=20&seed=3&steps=5")
-    assert payload["base"].startswith("gradio_api/file=")
+    assert payload["base"] == f"runs/{payload['key']}/"
     assert payload["denoiser"]["passes"] == [1, 2, 3, 4, 5] and payload["twin"]["allowed"] == 5
     words = payload["text"].split()
     assert words[:4] == "once there was a".split() and words[5] == "girl" and "<mask>" not in words
@@ -158,6 +165,8 @@ def test_bad_switches_are_refused_with_a_sentence(client: Client, wrong: dict[st
         ({"scenario": "copy", "text": "ada lakke"}, "Near: .*lake"),
         ({"text": "ada 31 zyzzyva 12"}, "zyzzyva"),
         ({"text": None, "architectures": None}, "takes 2 to 4 architectures"),
+        ({"architectures": 5}, "chosen among"),
+        ({"text": "\ud800"}, "broken characters|text"),
     ],
 )
 def test_bad_input_is_refused_with_a_sentence(client: Client, wrong: dict[str, Any], sentence: str) -> None:

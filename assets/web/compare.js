@@ -64,7 +64,7 @@ class ComparePage {
     if (!same) this.build();
     this.merge(payload);
     this.tellError(payload);
-    await fetchNeeded(this.columns, this.payload.base);
+    await fetchNeeded(this.columns, this.payload);
     if (this.payload !== payload) return undefined;
     this.paint();
     this.root.dataset.ready = `${payload.key}:${payload.status}`;
@@ -257,7 +257,7 @@ class ComparePage {
     if (lasting) this.schedule("follow");
     if (lasting && !view.playing && source !== "run") this.speak();
     if (changed.includes("layer")) {
-      await fetchNeeded(this.columns, this.payload.base);
+      await fetchNeeded(this.columns, this.payload);
       this.schedule("paint");
     }
   }

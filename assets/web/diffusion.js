@@ -5,7 +5,7 @@ import { begin, bus, emit, setView } from "./bus.js";
 import { gradient, palette } from "./colors.js";
 import { CommitMap } from "./commitmap.js";
 import { Edits } from "./diffusionedits.js";
-import { header, stepTools } from "./diffusionhead.js";
+import { absent, header, stepTools } from "./diffusionhead.js";
 import { MixCell, mixTools } from "./diffusionmix.js";
 import { opened } from "./diffusionstore.js";
 import { el, setText } from "./dom.js";
@@ -47,6 +47,7 @@ class DiffusionPage {
     if (!payload?.writers) return;
     this.running = payload.status === "running";
     this.told = payload;
+    if (payload.missing) return this.lost(payload);
     if (!payload.base) return this.tell();
     const parent = payload.branch ? (this.edits.takeParent() ?? null) : null;
     if (payload.branch && !parent) return; // of a page that was left meanwhile
@@ -71,6 +72,14 @@ class DiffusionPage {
     if (parent) this.history.toggle();
   }
 
+  // The server could not write the frames: what was written is in the payload, how it came about is not.
+  lost(payload) {
+    if (payload.branch) this.edits.takeParent();
+    this.told = { ...payload, error: { title: "No pictures", text: `${payload.missing} Written: ${payload.text}` } };
+    this.tell();
+    this.root.dataset.ready = `${payload.key}:${payload.status}`;
+  }
+
   begin() {
     const { n, denoiser, twin, opening } = this.payload;
     const heads = Math.max(1, ...[...denoiser.maps, ...(twin?.maps ?? [])].map((one) => one.names.length));
@@ -83,7 +92,7 @@ class DiffusionPage {
     this.left = branch ? branch.parent : this.runs[0];
     this.right = branch ?? this.twin;
     this.last = Math.max(this.left.last, this.right?.last ?? 0);
-    this.twin.pace = this.pace ?? "passes";
+    if (this.twin) this.twin.pace = this.pace ?? "passes";
     this.history.perSecond = this.last > 24 ? 8 : 4;
   }
 
@@ -185,11 +194,20 @@ class DiffusionPage {
       this.commits[i].paint(side, step, this.colors, this.col);
       this.mixes[i].paint(side, step, this.colors, this.col);
     });
+    this.leaveOut(sides.length < 2);
     this.mixTools.paint();
     setText(this.parts.end.node.querySelector(".ba-caption"), `the recogniser's verdict; ${this.payload.caption}`);
     this.footer.replaceChildren(...this.payload.footer.map((text) => el("span", { text })));
     this.root.dataset.step = String(step);
     this.speak();
+  }
+
+  // Without a twin (its checkpoint is damaged) the right column says why, and nothing else.
+  leaveOut(alone) {
+    for (const name of ["text", "place", "order", "mixing", "end"]) this.parts[name].row.children[1].style.visibility = alone ? "hidden" : "";
+    if (!alone) return;
+    for (const parts of [this.panels, this.commits, this.mixes]) parts[1].side = null;
+    absent(this, this.payload.writers[1], this.payload.twin_error);
   }
 
   paintScales() {

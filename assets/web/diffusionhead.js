@@ -33,6 +33,16 @@ export function header(ctx, index, side, step) {
   verdict(ctx.ends[index], side, step);
 }
 
+// The head of a twin that could not write, and why.
+export function absent(ctx, writer, why) {
+  ctx.heads[1].dataset.family = writer.family;
+  ctx.heads[1].replaceChildren(
+    el("i", { class: "ba-rule" }),
+    el("div", { class: "ba-title" }, el("h3", { text: ctx.phone ? writer.short : writer.name, title: writer.summary })),
+    el("p", { class: "ba-facts", role: "alert", text: why }),
+  );
+}
+
 // A tick or a cross and why; of the twin also what it could not know.
 function verdict(node, side, step) {
   const said = side.verdict;
@@ -63,7 +73,7 @@ export function stepTools(ctx) {
     beside.paint(ctx.beside ? "branch" : "twin");
     beside.node.hidden = !branches;
     many.node.hidden = branches < 2 || !ctx.beside;
-    pace.node.hidden = Boolean(ctx.beside);
+    pace.node.hidden = Boolean(ctx.beside) || !ctx.twin;
     many.say(`${ctx.beside} / ${branches}`);
   };
   return { node, paint };

@@ -275,7 +275,9 @@ export class MemoryCell {
     setText(this.second, line !== null ? `layer ${line + 1}` : heats.length ? "" : `${caches.length} × ${slots}`);
     const layers = line !== null ? [line] : heats.filter(Boolean).map((heat) => heat.layer);
     const fact = heats.length ? stateFacts(col, layers, t, line !== null) : cacheFact(col, caches, t, s, tokens);
-    setText(this.fact, over ? `text over at t ${t}, ${fact}` : fact);
+    const { missing } = this.ctx.payload;
+    if (missing && layers.some((layer) => !this.slot.states.has(layer))) setText(this.fact, missing);
+    else setText(this.fact, over ? `text over at t ${t}, ${fact}` : fact);
     const [value, unit] = bytes(memory.bytes[t]);
     setText(this.held, `${value} ${unit}`);
     this.fill.style.transform = `scaleX(${this.ctx.bytesTop ? memory.bytes[t] / this.ctx.bytesTop : 0})`;

@@ -3,7 +3,8 @@
 import { layerOf } from "./bus.js";
 import { loadMap, loadState } from "./blobs.js";
 
-export async function fetchNeeded(columns, base) {
+// `missing`: why the server could not write this run's blobs; then none is asked for.
+export async function fetchNeeded(columns, { base, missing }) {
   const jobs = [];
   for (const slot of columns) {
     const { col, maps, states, errors } = slot;
@@ -18,7 +19,8 @@ export async function fetchNeeded(columns, base) {
         const text = `${error.message}. The numbers below are complete; a new run brings it back.`;
         errors.set(layer, { title: "The picture did not arrive", text });
       };
-      jobs.push(load(base + blob).then(done, failed));
+      if (missing) errors.set(layer, { title: "No picture", text: missing });
+      else jobs.push(load(base + blob).then(done, failed));
     };
     const layer = layerOf(col);
     keep(maps, layer, loadMap, col.maps?.[layer]?.blob);

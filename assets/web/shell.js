@@ -6,6 +6,7 @@ import { offerLink } from "./offer.js";
 import { enterPresent } from "./present.js";
 import { setExample, showScenario } from "./texts.js";
 import { firstTheme, setTheme, toggleTheme } from "./theme.js";
+import { TurnLine } from "./turnline.js";
 
 const TAKES_LOOKS = "compare"; // the page whose link carries layer, head, t and s
 const LOOKS = ["layer", "head", "t", "s"];
@@ -28,13 +29,17 @@ function pageOfAddress() {
 // ---------------------------------------------------------------------------------------------------- payloads
 
 /** Wrap a view's handle so that the shell sees its payloads: it knows from them what the pictures show. */
-export function follow(kind, handle) {
+export function follow(kind, handle, place) {
   if (kind === "header") return handle;
   const state = pageState(kind);
   state.handle = handle;
+  const turn = () => (state.turn ??= new TurnLine(place));
   return {
     update(payload) {
       if (!payload.status) return handle.update(payload); // what a page shows before anything ran
+      if (payload.status === "waiting") return turn().waiting(payload.ahead);
+      if (state.turn || payload.shared_s !== undefined) turn().shown(payload);
+      if (payload.notice) notify({ key: `notice-${kind}`, title: "Ended early", text: payload.notice });
       state.payload = payload;
       if (payload.status !== "running") setRunning(kind, false);
       handle.update(payload);
@@ -81,7 +86,7 @@ function samePrompt(values, fields, query) {
   const before = new URLSearchParams(query);
   const shown = { scenario: "phonebook", text: "", length: "96", seed: "0", temperature: "0.5", top_k: "0" };
   return Object.keys(shown).every(
-    (name) => String(values[fields.indexOf(name)] ?? "").trim() === (before.get(name) ?? shown[name]),
+    (name) => String(values[fields.indexOf(name)] ?? "").trim() === (before.get(name) ?? shown[name]).trim(),
   );
 }
 
@@ -89,6 +94,7 @@ function samePrompt(values, fields, query) {
 export function ended(page) {
   const state = pageState(page);
   state.busy = false;
+  state.turn?.ended();
   setRunning(page, false);
   if (state.payload?.status === "running") {
     state.payload = { ...state.payload, status: "stopped" };
@@ -226,6 +232,17 @@ function choosePage(page) {
   const state = pageState(page);
   if (RUNS_WHEN_OPENED.includes(page) && !state.payload && !state.running) runCurrent();
 }
+
+/** The page is there. If its link says more than which page to show, that page's controls have to learn of it first. */
+export function loaded() {
+  const said = [...new URLSearchParams(location.search)].filter(([name]) => !name.startsWith("__"));
+  const plain = said.every(([name, value]) => ["tab", "page"].includes(name) && NAMES.includes(value));
+  if (plain) opened();
+  else document.querySelector(`#restore-${current}`)?.click();
+}
+
+/** For that button: what the link says. */
+export const link = () => [location.search];
 
 /** The controls say what the link said: run it. */
 export function opened() {

@@ -32,6 +32,7 @@ class TrainPage {
     bus.addEventListener("key", (event) => this.onKey(event.detail));
     new ResizeObserver(() => this.schedule("place")).observe(root);
     addEventListener("resize", () => this.schedule("place"));
+    document.addEventListener("click", ({ target }) => (this.resetPressed ||= Boolean(target.closest?.("#reset-train"))), true);
   }
 
   showEmpty() {
@@ -42,11 +43,10 @@ class TrainPage {
 
   // ---- payloads
 
-  update(given) {
-    const payload = given?.packed ? JSON.parse(given.packed) : given;
+  update(payload) {
     if (!payload?.columns) return;
-    payload.status = given.status; // the shell may have ended it
     const fresh = this.store?.key !== payload.key;
+    if (fresh) this.tellGone(this.payload, payload);
     if (fresh) this.reset(payload);
     this.payload = payload;
     this.columns = payload.columns;
@@ -63,6 +63,19 @@ class TrainPage {
     const heads = Math.max(1, ...payload.columns.flatMap((column) => column.maps.map((one) => one.heads)));
     const layers = Math.max(1, ...payload.columns.map((column) => column.maps.length));
     begin({ n: payload.n, layers, heads, questions: [] }, { ...payload.look_at, layer: AUTO, head: AUTO }, "train");
+  }
+
+  // A training that could go on is gone, and not because somebody wanted another one.
+  tellGone(before, payload) {
+    const text = document.querySelector("#corpus textarea")?.value ?? "";
+    const same = before?.query === payload.query && this.textBefore === text;
+    this.textBefore = text;
+    const paused = before && ["paused", "running"].includes(before.status) && before.step > 0;
+    const wanted = this.resetPressed;
+    this.resetPressed = false;
+    if (!paused || !same || wanted || payload.said) return;
+    const words = "The server no longer has this page's training: it was restarted, or another copy of the app answers. This one starts from the beginning.";
+    notify({ key: "train", title: "Started again", text: words });
   }
 
   tell({ said, note, error, key }) {

@@ -110,7 +110,7 @@ export class MapsCell {
     if (panel.stage.firstChild !== panel.map.node) panel.stage.replaceChildren(panel.map.node);
     const values = ctx.store.values(this.index);
     if (values) this.paintMap(panel, values, info, shot);
-    else if (ctx.store.lost(this.index)) setText(panel.left, "This map did not arrive");
+    else if (ctx.store.lost(this.index)) this.showLost(panel, ctx.store.lost(this.index));
     return undefined; // else the map before stays until this one is here
   }
 
@@ -139,6 +139,12 @@ export class MapsCell {
     panel.map.data = null;
     panel.foot.replaceChildren();
     panel.stage.replaceChildren(el("div", { class: "ba-box ba-none" }, badge({ kind: "none" }), el("p", { text: info.badge.why })));
+  }
+
+  showLost(panel, why) {
+    panel.map.data = null;
+    panel.foot.replaceChildren();
+    panel.stage.replaceChildren(el("div", { class: "ba-box ba-none", role: "alert" }, el("p", { text: why })));
   }
 
   // A line a head; the head whose map is shown is thick, the next best ones are named.

@@ -19,6 +19,7 @@ export class Store {
     this.payload = payload;
     payload.columns.forEach((column, i) => this.extend(this.series[i], column, payload.from));
     for (const one of payload.snapshots) this.snapshots.set(one.step, one);
+    if (!payload.missing) for (const [blob, held] of [...this.blobs]) if (held.unwritten) this.blobs.delete(blob);
     for (const [step, { shots }] of [...this.snapshots]) {
       if (payload.kept.includes(step)) continue;
       this.snapshots.delete(step);
@@ -60,6 +61,7 @@ export class Store {
     const jobs = this.current?.shots.map(({ blob }) => {
       if (this.blobs.has(blob)) return null;
       const keep = (value) => this.blobs.set(blob, value);
+      if (this.payload.missing) return keep(Object.assign(new Error(this.payload.missing), { unwritten: true }));
       return loadMap(this.payload.base + blob).then(keep, keep);
     });
     return Promise.all(jobs ?? []);
@@ -73,8 +75,10 @@ export class Store {
     return this.held(i) instanceof Float32Array ? this.held(i) : null;
   }
 
+  // Why there is no map, where the server could not write it or it did not arrive.
   lost(i) {
-    return this.held(i) instanceof Error;
+    const held = this.held(i);
+    return held instanceof Error ? (held.unwritten ? held.message : "This map did not arrive") : "";
   }
 
   // The running mean of a model at the shown step.

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
 
 from playground import run
+from playground.measure import device_lock
 from playground.request import HOTTEST, LENGTHS, SCENARIOS, SEED_LIMIT, TOP_K_LIMIT, Request
-from playground.ui.components import call
+from playground.ui.components import call, one_line
 from playground.ui.components import view as client_view
 from playground.ui.controls import Page, architecture_picker, buttons, segmented
 from playground.ui.files import BlobStore
-from playground.ui.streams import UNSET
+from playground.ui.streams import UNSET, guarded
 from playground.views import compare as view
 
 # scenario: (label, placeholder) of the text field
@@ -27,7 +28,7 @@ TEXTS = {
 EXAMPLE = "ada 31 bob 47 lea 62 tom 17 bob ? lea ?"
 
 
-def build(web: Path) -> Page:
+def build(web: PurePosixPath) -> Page:
     """The controls (the style sheet lays them out in two rows) and the view."""
     default = Request()
     with gr.Row(elem_classes="shell-controls"):
@@ -71,7 +72,7 @@ def build(web: Path) -> Page:
         **looks,
     }
     scenario.input(
-        describe_text,
+        guarded(describe_text),
         [scenario, text],
         text,
         js=call(web, "swapText", values=True),
@@ -85,7 +86,7 @@ def build(web: Path) -> Page:
     return Page("compare", controls, run_button, stop, copy, picture, also_run=entered)
 
 
-def _resample(text: gr.Textbox, seed: gr.Number, web: Path) -> None:
+def _resample(text: gr.Textbox, seed: gr.Number, web: PurePosixPath) -> None:
     """What the browser presses to draw again from the same first words: they enter the field, with the next seed."""
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     with gr.Row(elem_classes="shell-unseen"):
@@ -102,6 +103,7 @@ def describe_text(scenario: str, text: str) -> dict[str, Any]:
 
 def runnable(request: Request) -> tuple[Request, list[str]]:
     """A link's request without a text that the models cannot read, and the sentence that says why."""
+    request = replace(request, text=one_line(request.text))
     try:
         _ = run.prompt_of(request).ids
     except ValueError as error:
@@ -115,8 +117,9 @@ def produce(blobs: BlobStore) -> Callable[[Request, Callable[[], bool]], Iterato
 
     def payloads(request: Request, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         for comparison in run.compare(request, stopped):
-            payload, files = view.payload(comparison)
-            payload["base"] = blobs.put(payload["key"], files)
+            with device_lock():  # packing is work, too: none of it while another run is timed
+                payload, files = view.payload(comparison)
+                payload |= blobs.offer(payload["key"], files)
             yield payload
 
     return payloads

@@ -8,7 +8,7 @@ checkers then read that copy, however old, instead of the source.
 """
 
 import json
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -20,7 +20,7 @@ _MOUNT = "import(new URL({main}, document.baseURI)).then((main) => main.mount({k
 _CALL = "(...values) => import(new URL({main}, document.baseURI)).then((main) => main.{name}({arguments}))"
 
 
-def view(kind: str, web: Path, value: Any = None, **rest: Any) -> gr.HTML:
+def view(kind: str, web: PurePosixPath, value: Any = None, **rest: Any) -> gr.HTML:
     """A view that `assets/web/main.js` knows by this name."""
     return gr.HTML(
         value,
@@ -31,7 +31,12 @@ def view(kind: str, web: Path, value: Any = None, **rest: Any) -> gr.HTML:
     )
 
 
-def call(web: Path, name: str, *first: str, values: bool = False) -> str:
+def call(web: PurePosixPath, name: str, *first: str, values: bool = False) -> str:
     """JavaScript for a Gradio event's `js`: call a function that main.js exports, whenever it has arrived."""
     arguments = [*map(json.dumps, first), *(["values"] if values else [])]
     return _CALL.format(main=json.dumps(url(web / "main.js")), name=name, arguments=", ".join(arguments))
+
+
+def one_line(text: str) -> str:
+    """A text for a field of one line: the browser would drop its line ends, and words would run together."""
+    return text.replace("\n", " ")

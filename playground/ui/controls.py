@@ -1,8 +1,8 @@
 """Controls that both pages share, and the wiring of a page's Run, Stop and Copy link."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -74,22 +74,18 @@ def buttons(page: str) -> tuple[gr.Button, gr.Button, gr.Button]:
     return run, stop, copy
 
 
-def wire(page: Page, produce: Produce, runs: Runs, web: Path) -> None:
+def wire(page: Page, produce: Produce, runs: Runs, web: PurePosixPath) -> None:
     """Run streams into the view; Stop raises the flag, and cancels only what did not end by itself."""
     name = page.name
     assert tuple(page.controls) == FIELDS[name]
     running = gr.on(
         [page.run.click, *page.also_run],
-        handler(name, produce, runs),
-        inputs_kwargs=page.controls,
-        outputs=page.view,
-        api_name=name,
-        api_description=f"Run the {name} page; the last value is the whole payload.",
+        handler(name, produce, runs, packed=True),
         js=call(web, "start", name, values=True),
-        preprocess=False,
-        show_progress="hidden",
-        concurrency_limit=8,
+        api_visibility="private",
+        **streamed(page),
     )
+    endpoint(page, handler(name, produce, runs))
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     running.success(None, js=call(web, "ended", name), **quiet)
     running.failure(None, js=call(web, "ended", name), **quiet)
@@ -104,7 +100,30 @@ def wire(page: Page, produce: Produce, runs: Runs, web: Path) -> None:
             control.input(None, js=call(web, "changed", name), **quiet)
 
 
-def wire_quick(page: Page, compute: Compute, web: Path) -> None:
+def streamed(page: Page, view: gr.HTML | None = None) -> dict[str, Any]:
+    """What events have in common that stream into a view, the page's if no other is named.
+
+    Who waits is for the scheduler to say, so Gradio limits nothing; it does not look for files in payloads, either.
+    """
+    return {
+        "inputs_kwargs": page.controls,
+        "outputs": view or page.view,
+        "preprocess": False,
+        "postprocess": False,
+        "show_progress": "hidden",
+        "concurrency_limit": None,
+    }
+
+
+def endpoint(page: Page, act: Callable[..., Any]) -> None:
+    """The page's run for the API: the same, with payloads as they are; no button on the page presses it."""
+    with gr.Row(elem_classes="shell-unseen"):
+        unseen = gr.Button(visible=False)
+    about = f"Run the {page.name} page; the last value is the whole payload."
+    unseen.click(act, api_name=page.name, api_description=about, **streamed(page))
+
+
+def wire_quick(page: Page, compute: Compute, web: PurePosixPath) -> None:
     """Run answers at once: no queue (which polls), nothing to stop."""
     name = page.name
     assert tuple(page.controls) == FIELDS[name]
@@ -118,17 +137,20 @@ def wire_quick(page: Page, compute: Compute, web: Path) -> None:
         api_description=f"Run the {name} page; the value is the whole payload.",
         js=call(web, "start", name, values=True),
         preprocess=False,
+        postprocess=False,
         **quiet,
     )
     ran.success(None, js=call(web, "ended", name), api_visibility="private", **quiet)
     ran.failure(None, js=call(web, "ended", name), api_visibility="private", **quiet)
 
 
-def restored(request: Request, page: Page) -> dict[Any, Any]:
-    """Control values that say the same as a request."""
+def restored(request: Request, page: Page, before: Request | None = None) -> dict[Any, Any]:
+    """Control values that say the same as a request; if the controls say what `before` does, only those to change."""
     values: dict[Any, Any] = {}
     for name, control in page.controls.items():
         value = getattr(request, name)
+        if before is not None and value == getattr(before, name):
+            continue
         values[control] = gr.update(value=UNSET if value is None else value)
         if name == "architectures":
             values[control] = gr.update(value=list(value))

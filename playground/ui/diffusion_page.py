@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
 
 from playground import diffusion, quality, wholecost
+from playground.measure import device_lock
 from playground.request import CANVAS, DENOISERS, HOTTEST, SAMPLERS, SEED_LIMIT, STRONGEST, Request
-from playground.ui.components import call
+from playground.ui.components import call, one_line
 from playground.ui.components import view as client_view
-from playground.ui.controls import Page, buttons, segmented
+from playground.ui.controls import Page, buttons, segmented, streamed
 from playground.ui.files import BlobStore
-from playground.ui.streams import Produce, Runs, read_controls, session_of, stopper, stream
+from playground.ui.streams import Produce, Runs, handler, stopper
 from playground.views import denoising
 from playground.views import diffusion as view
 
@@ -24,7 +25,7 @@ MEASURED = ("diffusion-quality", "diffusion-cost")  # what is measured below a r
 TEXT = "optional, for instance  once there was a _ girl named mia .   _ or what follows is filled in"
 
 
-def build(web: Path) -> Page:
+def build(web: PurePosixPath) -> Page:
     """The controls (the style sheet lays them out in two rows) and the view."""
     default = Request(page=PAGE)
     with gr.Row(elem_classes="shell-controls"):
@@ -85,6 +86,7 @@ def _number(label: str, value: float, least: float, most: float, name: str, step
 
 def runnable(request: Request) -> tuple[Request, list[str]]:
     """A link's request without words that cannot stand on the canvas, and the sentence that says why."""
+    request = replace(request, text=one_line(request.text))
     try:
         diffusion.given_of(request)
     except ValueError as error:
@@ -97,46 +99,31 @@ def produce(blobs: BlobStore) -> Callable[[Request, Callable[[], bool]], Iterato
 
     def payloads(request: Request, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         for snapshot in diffusion.run(request, stopped):
-            payload, files = view.payload(snapshot)
-            if files:
-                payload["base"] = blobs.put(payload["key"], files)
+            with device_lock():  # packing is work, too: none of it while another run is timed
+                payload, files = view.payload(snapshot)
+                if files:
+                    payload |= blobs.offer(payload["key"], files)
             yield payload
 
     return payloads
 
 
-def wire_measured(page: Page, runs: Runs, web: Path) -> None:
+def wire_measured(page: Page, runs: Runs, web: PurePosixPath) -> None:
     """The sections below the run: each with a view of its own, a button in it, and a run that can be stopped."""
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     made: dict[str, Produce] = {MEASURED[0]: _quality, MEASURED[1]: _cost}
     for name, produced in made.items():
         picture = client_view(name, web, elem_id=f"view-{name}")
         begun = page.more[name].click(
-            _measuring(name, produced, runs),
-            inputs_kwargs=page.controls,
-            outputs=picture,
+            handler(PAGE, produced, runs, kind=name, packed=True),
             js=call(web, "start", name, values=True),
-            preprocess=False,
-            show_progress="hidden",
-            concurrency_limit=8,
             api_visibility="private",
+            **streamed(page, picture),
         )
         begun.success(None, js=call(web, "ended", name), **quiet)
         begun.failure(None, js=call(web, "ended", name), **quiet)
         asked = page.more[f"stop-{name}"].click(stopper(name, runs), js=call(web, "stopping", name), **quiet)
         asked.then(None, js=call(web, "ended", name), cancels=[begun], **quiet)
-
-
-def _measuring(name: str, produced: Produce, runs: Runs) -> Callable[..., Iterator[dict[str, Any]]]:
-    def act(request: gr.Request, **values: Any) -> Iterator[dict[str, Any]]:
-        wanted, session = read_controls(PAGE, values), session_of(request)
-        run = runs.begin(session, name)
-        try:
-            yield from stream(produced, wanted, run)
-        finally:
-            runs.end(session, name, run)
-
-    return act
 
 
 def _quality(request: Request, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -15,7 +15,7 @@ from playground.ui.controls import Page, buttons
 from playground.views import family as view
 
 
-def build(web: Path) -> Page:
+def build(web: PurePosixPath) -> Page:
     """The view. The switches are drawn in it, beside their picture; links and calls use controls that nobody sees."""
     default = Request(page="family")
     controls: dict[str, Any] = {"decay": gr.Textbox(default.decay, label="decay", visible=False)}

@@ -1,31 +1,33 @@
 """What the browser fetches: our static modules, Plotly's bundle, and the pictures of the last runs.
 
-Static files are published into a folder named by the hash of their contents, so a browser may cache them for good and
-still gets new ones after an update. A run's blobs (packed matrices) go into a folder of their own; old runs are deleted
-by number and by total size, oldest first.
+Static files are read once and named by the hash of their contents, so a browser may cache them for good and still gets
+new ones after an update. A run's blobs (packed matrices) go into a folder of their own; old runs are deleted by number
+and by total size, oldest first.
 """
 
 import atexit
+import errno
 import hashlib
 import importlib.util
+import logging
 import re
 import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from pathlib import Path
-
-import gradio as gr
+from pathlib import Path, PurePosixPath
 
 WEB = Path(__file__).resolve().parents[2] / "assets" / "web"
 KEEP_RUNS = 64
 KEEP_BYTES = 512 * 2**20
+FULL = "The server's disk is full, so these pictures cannot be shown. The figures are complete."
+UNWRITTEN = "The server could not store these pictures. The figures are complete."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
-def url(path: Path) -> str:
-    """Where the browser finds a served file or folder, relative to the page: works behind a proxied prefix, too."""
-    return f"gradio_api/file={path.as_posix()}"
+def url(path: PurePosixPath) -> str:
+    """Where the browser finds a served file, relative to the page: works behind a proxied prefix, too."""
+    return path.as_posix()
 
 
 def plotly_bundle() -> Path:
@@ -36,18 +38,17 @@ def plotly_bundle() -> Path:
     return Path(found.origin).parent / "package_data" / "plotly.min.js"
 
 
-def publish(into: Path, web: Path = WEB) -> Path:
-    """Copy the static files below `into`, in a folder named by their contents, and return it."""
-    sources = sorted(path for path in web.iterdir() if path.is_file() and not path.name.startswith("."))
-    sources.append(plotly_bundle())
-    digest = hashlib.sha256()
-    for path in sources:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    folder = into / f"web-{digest.hexdigest()[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sources:
-        shutil.copyfile(path, folder / path.name)
-    return folder
+class WebFiles:
+    """The static files by name, below a folder that is named by their contents; read from the disk once."""
+
+    def __init__(self, web: Path = WEB) -> None:
+        sources = sorted(path for path in web.iterdir() if path.is_file() and not path.name.startswith("."))
+        sources.append(plotly_bundle())
+        self.files = {path.name: path.read_bytes() for path in sources}
+        digest = hashlib.sha256()
+        for name, body in self.files.items():
+            digest.update(name.encode() + b"\0" + body)
+        self.folder = PurePosixPath("web", digest.hexdigest()[:12])
 
 
 class BlobStore:
@@ -65,17 +66,37 @@ class BlobStore:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"not a safe file name: {name!r}")
         folder = self.root / key
-        folder.mkdir(exist_ok=True)
-        for name, data in blobs.items():
-            if not (path := folder / name).exists():
-                unfinished = folder / f".{name}"
-                unfinished.write_bytes(data)
-                unfinished.rename(path)
-        with self._lock:
-            self._sizes.setdefault(key, {}).update({name: len(data) for name, data in blobs.items()})
-            self._sizes.move_to_end(key)
-            self._forget_oldest()
-        return url(folder) + "/"
+        written: dict[str, int] = {}
+        try:
+            folder.mkdir(exist_ok=True)
+            for name, data in blobs.items():
+                if not (folder / name).exists():
+                    _write(folder, name, data)
+                written[name] = len(data)
+        finally:  # also what was written before a failure is known, and deleted in its turn
+            with self._lock:
+                self._sizes.setdefault(key, {}).update(written)
+                self._sizes.move_to_end(key)
+                self._forget_oldest()
+        return f"runs/{key}/"
+
+    def read(self, key: str, name: str) -> bytes | None:
+        """A blob; None if there is none of these names."""
+        if not (_NAME.fullmatch(key) and _NAME.fullmatch(name)):
+            return None
+        try:
+            return (self.root / key / name).read_bytes()
+        except OSError:
+            return None
+
+    def offer(self, key: str, blobs: dict[str, bytes]) -> dict[str, str]:
+        """What a payload says of its blobs: where they are (`base`) and, if they are not there, why (`missing`)."""
+        try:
+            return {"base": self.put(key, blobs)}
+        except OSError as error:
+            logging.getLogger(__name__).exception("pictures could not be written")
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            return {"base": f"runs/{key}/", "missing": FULL if full else UNWRITTEN}
 
     def keep(self, key: str, names: set[str]) -> None:
         """Delete the blobs of run `key` that have other names."""
@@ -93,6 +114,17 @@ class BlobStore:
             shutil.rmtree(self.root / key, ignore_errors=True)
 
 
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Nobody ever reads half a file, and none is left behind."""
+    unfinished = folder / f".{name}"
+    try:
+        unfinished.write_bytes(data)
+        unfinished.rename(folder / name)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
 def _total(sizes: dict[str, int]) -> int:
     return sum(sizes.values())
 
@@ -103,6 +135,6 @@ class Served:
     def __init__(self) -> None:
         root = Path(tempfile.mkdtemp(prefix="beyond-attention-")).resolve()
         atexit.register(shutil.rmtree, root, ignore_errors=True)
-        self.web = publish(root)
+        self.files = WebFiles()
+        self.web = self.files.folder
         self.blobs = BlobStore(root / "runs")
-        gr.set_static_paths([root])

@@ -1,7 +1,7 @@
 """Recall: how much each architecture keeps in mind, and in how many bytes, asked while one looks."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -13,7 +13,7 @@ from playground.ui.controls import Page, architecture_picker, buttons, segmented
 from playground.views import recall as view
 
 
-def build(web: Path) -> Page:
+def build(web: PurePosixPath) -> Page:
     """The controls and the view. The load is chosen in the view: it is where the guide stands."""
     default = Request(page="recall")
     with gr.Row(elem_classes="shell-controls"):

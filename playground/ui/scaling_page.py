@@ -1,19 +1,20 @@
 """Scaling: latency and memory against sequence length, measured while one looks."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
 
 from playground import scaling
-from playground.request import LONGEST, LONGEST_GPU, ROUNDS, Request
+from playground.measure import default_device
+from playground.request import LONGEST, LONGEST_GPU, NEEDS_GPU, ROUNDS, Request, RequestError
 from playground.ui.components import view as client_view
 from playground.ui.controls import Page, architecture_picker, buttons, segmented
 from playground.views import scaling as view
 
 
-def build(web: Path, *, gpu: bool) -> Page:
+def build(web: PurePosixPath, *, gpu: bool) -> Page:
     """The controls and the view."""
     default = Request(page="scaling")
     with gr.Row(elem_classes="shell-controls"):
@@ -30,6 +31,8 @@ def build(web: Path, *, gpu: bool) -> Page:
 
 
 def produce(request: Request, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    """This page's payloads."""
+    """This page's payloads. RequestError for lengths that this machine does not measure."""
+    if request.longest > LONGEST[-1] and default_device().type != "cuda":
+        raise RequestError(NEEDS_GPU)
     for measured in scaling.run(request, stopped):
         yield view.payload(measured)

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
 
-from models.tasks.corpus import CONTEXT, KEPT, LIMIT, CorpusError, decoded, fits
+from models.tasks.corpus import CONTEXT, KEPT
 from models.tasks.live import ROWS
+from models.tasks.textfiles import LIMIT
 from models.zoo import SMALL
 from playground.kept import DROPPED, KeptRuns
 from playground.request import DEPTHS, FIELDS, HOW_MANY, RATES, SEED_LIMIT, STEPS, TASKS, WIDTHS, Request
 from playground.train import TrainRun
 from playground.ui.components import call
 from playground.ui.components import view as client_view
-from playground.ui.controls import Labelled, Page, chip_names, segmented
+from playground.ui.controls import Labelled, Page, chip_names, endpoint, segmented, streamed
 from playground.ui.files import BlobStore
-from playground.ui.streams import Runs, read_controls, session_of, stopper, stream, told
+from playground.ui.streams import KINDS, Runs, guarded, read_controls, serve, session_of, stopper, told
+from playground.ui.uploads import chooser
 from playground.views import train as view
 
 PAGE = "train"
 Payloads = Iterator[dict[str, Any]]
+Stream = AsyncGenerator[dict[str, Any], None]
 LIMITS = (
-    f"Plain text in UTF-8, at most {LIMIT // 1_000_000} MB: a step reads {ROWS * CONTEXT:,} tokens, so 500 steps read "
+    f"Plain text, at most {LIMIT:,} bytes in UTF-8: a step reads {ROWS * CONTEXT:,} tokens, so 500 steps read "
     f"about {500 * ROWS * CONTEXT / 1e6:.0f} million, and more text would hardly be seen once. "
     f"By character, the {KEPT['characters'] - 1} most frequent ones are kept; by word, {KEPT['words'] - 1:,} words in "
     "lower case and punctuation marks. The rest become one unknown sign. The last tenth is held out. "
@@ -35,7 +37,7 @@ LIMITS = (
 )
 
 
-def build(web: Path) -> Page:
+def build(web: PurePosixPath) -> Page:
     """The controls (the style sheet lays them out) and the view."""
     default = Request(page=PAGE)
     names = {id: entry.name for id, entry in SMALL.items()} | chip_names()
@@ -71,7 +73,7 @@ def build(web: Path) -> Page:
             seed = gr.Number(value=default.seed, label="Seed", precision=0, minimum=0, maximum=SEED_LIMIT)
         with gr.Column(min_width=0, elem_classes="shell-field shell-copy"):
             copy = gr.Button("Copy link", elem_id="copy-train")
-        corpus, upload = _own_text()
+        corpus = _own_text(web)
     controls = {
         "architectures": architectures,
         "task": task,
@@ -84,7 +86,6 @@ def build(web: Path) -> Page:
         "corpus": corpus,
     }
     task.change(None, task, None, js=call(web, "taskChosen", values=True), **_quiet())
-    upload.upload(read_file, upload, corpus, **(_quiet() | {"queue": True}))  # errors are told by the queue alone
     picture = client_view(PAGE, web, elem_id="view-train")
     more = {"pause": pause, "step": step, "reset": reset}
     return Page(PAGE, controls, run_button, stop, copy, picture, (seed.submit,), more)
@@ -106,53 +107,39 @@ def _buttons() -> tuple[gr.Button, ...]:
     return tuple(made)
 
 
-def _own_text() -> tuple[gr.Textbox, gr.UploadButton]:
+def _own_text(web: PurePosixPath) -> gr.Textbox:
     with gr.Column(min_width=0, elem_classes="shell-field shell-corpus"):
         corpus = gr.Textbox(
             "", label="Text to learn from", placeholder="Paste a text here", lines=4, max_lines=4, elem_id="corpus"
         )
     with gr.Column(min_width=0, elem_classes="shell-field shell-upload"):
-        upload = gr.UploadButton("Choose a file", file_types=["text"], type="filepath", elem_id="upload-corpus")
+        chooser(corpus, web)
         gr.HTML(f"<p>{LIMITS}</p>", elem_classes="shell-limits", apply_default_css=False)
-    return corpus, upload
-
-
-def read_file(path: str | None) -> str:
-    """An uploaded file's text, for the text field; the file itself is deleted."""
-    if not path:
-        raise told(CorpusError("No file arrived."))
-    try:
-        fits(os.path.getsize(path))
-        with open(path, "rb") as file:
-            return decoded(file.read(LIMIT + 1))
-    except CorpusError as error:
-        raise told(error) from error
-    finally:
-        os.unlink(path)
+    return corpus
 
 
 # ------------------------------------------------------------------------------------------------------------ running
 
 
-def actions(kept: KeptRuns, blobs: BlobStore, runs: Runs) -> dict[str, Callable[..., Payloads]]:
+def actions(kept: KeptRuns, blobs: BlobStore, runs: Runs, packed: bool = True) -> dict[str, Callable[..., Stream]]:
     """The generators behind Train, Step, Reset and Stop; keyword arguments are named like Request fields."""
 
-    def make(action: str) -> Callable[..., Payloads]:
-        def act(request: gr.Request, **values: Any) -> Payloads:
+    def make(action: str) -> Callable[..., Stream]:
+        async def act(request: gr.Request, **values: Any) -> Stream:
             wanted, page = read_controls(PAGE, values), session_of(request)
-            runs.ask_to_stop(page, PAGE)  # whatever this page is doing: it pauses first
-            mine = runs.begin(page, PAGE)
+            await runs.stop(page, PAGE)  # whatever this page is doing: it pauses first
 
-            def produce(asked: Request, stopped: Callable[[], bool]) -> Payloads:
-                return shown(kept, blobs, page, action, asked, stopped)
+            def produce(stopped: Callable[[], bool]) -> Payloads:
+                try:
+                    yield from shown(kept, blobs, page, action, wanted, stopped)
+                finally:
+                    kept.make_room()
 
-            try:
-                yield from stream(produce, wanted, mine)
-            finally:
-                runs.end(page, PAGE, mine)
-                kept.make_room()
+            async with aclosing(serve(runs, KINDS[PAGE], request, wanted, produce, packed)) as payloads:
+                async for payload in payloads:
+                    yield payload
 
-        return act
+        return guarded(act)
 
     return {action: make(action) for action in ("train", "step", "reset", "stop")}
 
@@ -213,27 +200,21 @@ def trained(kept: KeptRuns, request: gr.Request) -> list[str]:
 
 
 def _payload(run: TrainRun, sent: view.Sent, blobs: BlobStore, said: str, whole: bool) -> dict[str, Any]:
-    """What goes to the page: while training as one JSON text, at the end as it is.
-
-    Gradio sends the difference to the value before, entry by entry, and loses count where a list has become shorter,
-    as lists of what is new do.
-    """
+    """What goes to the page: what is new, and at the end all of it."""
+    known = sent.snapshots
     data, files = view.payload(run, sent, whole=whole)
-    data |= {"base": blobs.put(run.key, files), "said": said}
+    data |= blobs.offer(run.key, files) | {"said": said}
+    if "missing" in data:
+        sent.snapshots = known  # so that they are written with the next payload
     blobs.keep(run.key, view.names_of(run))
-    if run.status != "running":
-        return data
-    return {"key": run.key, "status": run.status, "packed": json.dumps(data, separators=(",", ":"))}
+    return data
 
 
-def wire(page: Page, kept: KeptRuns, blobs: BlobStore, runs: Runs, web: Path) -> None:
-    """Every button streams into the view; only Train has a public endpoint."""
+def wire(page: Page, kept: KeptRuns, blobs: BlobStore, runs: Runs, web: PurePosixPath) -> None:
+    """Every button streams into the view; only what Train does has a public endpoint."""
     assert tuple(page.controls) == FIELDS[PAGE]
     acts = actions(kept, blobs, runs)
-    public = {
-        "api_name": PAGE,
-        "api_description": "Train one or two tiny models; the last value is the whole payload.",
-    }
+    endpoint(page, actions(kept, blobs, runs, packed=False)["train"])
     pressed: dict[str, Any] = {
         "train": [page.run.click, *page.also_run],
         "step": [page.more["step"].click],
@@ -244,13 +225,9 @@ def wire(page: Page, kept: KeptRuns, blobs: BlobStore, runs: Runs, web: Path) ->
         begun = gr.on(
             triggers,
             acts[action],
-            inputs_kwargs=page.controls,
-            outputs=page.view,
             js=call(web, "start", PAGE, values=True) if action == "train" else None,
-            preprocess=False,
-            show_progress="hidden",
-            concurrency_limit=8,
-            **(public if action == "train" else {"api_visibility": "private"}),
+            api_visibility="private",
+            **streamed(page),
         )
         begun.success(None, js=call(web, "ended", PAGE), **_quiet())
         begun.failure(None, js=call(web, "ended", PAGE), **_quiet())

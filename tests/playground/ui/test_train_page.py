@@ -1,29 +1,22 @@
-"""The Train page's buttons without a browser: sessions apart, pausing, stepping, stopping, closing, uploading."""
+"""The Train page's buttons without a browser: sessions apart, pausing, stepping, stopping, closing."""
 
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
-from models.tasks.corpus import LIMIT
 from playground import own
 from playground.kept import KeptRuns
 from playground.request import FIELDS, Request
 from playground.ui import train_page
 from playground.ui.files import BlobStore
 from playground.ui.streams import Runs
-
-Payload = dict[str, Any]
-
-
-class FakeRequest(gr.Request):
-    def __init__(self, session: str) -> None:
-        super().__init__(session_hash=session)
+from tests.playground.ui.driving import FakeRequest, Payload, asked, driven
 
 
 class Room:
@@ -36,12 +29,20 @@ class Room:
     def press(self, action: str, page: str, **changed: Any) -> Generator[Payload, None, None]:
         values = {name: getattr(Request(page="train"), name) for name in FIELDS["train"]}
         chosen = values | {"depth": 1, "width": 32, "steps": 100} | changed
-        for payload in self.acts[action](FakeRequest(page), **chosen):
-            yield payload | json.loads(payload.get("packed", "{}"))
+        self.runs.listeners.opened(page)
+        for payload in driven(self.acts[action](FakeRequest(page), **chosen)):
+            yield json.loads(payload["packed"]) | {name: payload[name] for name in ("status", "query")}
 
     def last(self, action: str, page: str, **changed: Any) -> Payload:
         *_, payload = self.press(action, page, **changed)
         return payload
+
+
+def until(condition: Callable[[], bool], patience: float = 20.0) -> None:
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -60,7 +61,8 @@ def test_train_streams_and_ends_with_the_whole(room: Room) -> None:
         assert payload["from"] == len(streamed)  # nothing is lost in between
         streamed += payload["columns"][0]["loss"]
     assert streamed == last["columns"][0]["loss"][: len(streamed)]
-    folder = Path(last["base"].removeprefix("gradio_api/file="))
+    folder = room.blobs.root / last["key"]
+    assert last["base"] == f"runs/{last['key']}/"
     assert {path.name for path in folder.iterdir()} == {shot["blob"] for s in last["snapshots"] for shot in s["shots"]}
 
 
@@ -73,7 +75,7 @@ def test_pause_then_step_then_train_goes_on(room: Room, monkeypatch: pytest.Monk
     thread.start()
     while not any(page["step"] > 2 for page in pages):
         time.sleep(0.005)
-    assert room.runs.ask_to_stop("a", "train")
+    assert asked(room.runs.stop("a", "train"))
     thread.join()
     assert pages[-1]["status"] == "paused" and pages[-1]["step"] < 100
     stepped = room.last("step", "a")
@@ -110,7 +112,8 @@ def test_a_closed_page_stops_and_forgets_its_run(room: Room) -> None:
     run = room.kept.of("a")
     assert run is not None
     pages.close()
-    assert run.closed and len(room.kept) == 0 and room.runs.running == 0
+    until(lambda: room.runs.scheduler.running == 0)
+    assert run.closed and len(room.kept) == 0
     step = len(run.curves[0].loss)
     time.sleep(0.2)
     assert len(run.curves[0].loss) == step
@@ -159,23 +162,7 @@ def test_own_text_that_cannot_be_learned_is_told(room: Room) -> None:
     for text, words in (("", "no text yet"), ("short", "650 are needed"), ("a\0" * 999, "not plain text")):
         with pytest.raises(gr.Error, match=words):
             list(room.press("train", "a", task="characters", corpus=text))
-    assert len(room.kept) == 0 and room.runs.running == 0
-
-
-def test_an_uploaded_file_is_read_and_deleted(tmp_path: Path) -> None:
-    good = tmp_path / "good.txt"
-    good.write_bytes("Grüße\r\nvom Meer".encode())
-    assert train_page.read_file(str(good)) == "Grüße\nvom Meer" and not good.exists()
-    for name, data, words in (
-        ("a.png", b"\x89PNG\0\0", "not plain text"),
-        ("b.txt", b"a" * (LIMIT + 1), "1 MB at most"),
-        ("c.txt", b"", "no text yet"),
-    ):
-        bad = tmp_path / name
-        bad.write_bytes(data)
-        with pytest.raises(gr.Error, match=words):
-            train_page.read_file(str(bad))
-        assert not bad.exists()
+    assert len(room.kept) == 0 and room.runs.scheduler.running == 0
 
 
 def test_trained_models_get_ids_for_compare(room: Room) -> None:
