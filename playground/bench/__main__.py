@@ -12,10 +12,21 @@ from typing import Any
 
 import torch
 
+from models import files
+from models.commands import sentences
+from models.progress import positive
 from models.provenance import commit, machine, versions
+from playground.bench.server import BenchError
 
-KINDS = ("engines", "prefill", "train", "decode", "page", "induction")
+KINDS = ("engines", "prefill", "train", "decode", "page", "crowd", "soak", "induction")
 CHOOSING = ("prefill", "train", "decode")  # benches that go over the zoo
+SOAKED = {  # options of the soak: (default, what it is)
+    "minutes": (60.0, "how long"),
+    "visitors": (2, "how many at a time"),
+    "url": ("", "an app that runs already; without it, one is started"),
+    "pid": (0, "... and its process, whose memory is read"),
+    "seed": (0, "of what the visitors do"),
+}
 PACKAGES = ("torch", "transformers", "fla-core", "gradio", "numpy")
 
 
@@ -32,6 +43,13 @@ def provenance(threads: int) -> dict[str, Any]:
 
 def main() -> None:
     options = _parser().parse_args()
+    with sentences(BenchError, ImportError):  # of a package that the reference needs
+        _bench(options)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    if options.json and (options.json.is_file() or not options.json.exists()):
+        files.folder(options.json.absolute().parent)  # which else would fail after minutes
     torch.set_num_threads(options.threads)
     bench = importlib.import_module(f"playground.bench.{options.kind}")
     chosen: dict[str, Any] = {}
@@ -41,10 +59,12 @@ def main() -> None:
             raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(bench.NAMES)}")
         given = {"only": options.only, "lengths": options.lengths, "seconds": options.seconds}
         chosen = {name: value for name, value in given.items() if value} | {"report": _report}
+    if options.kind == "soak":
+        chosen = {name: getattr(options, name) for name in SOAKED}
     result = bench.run(options.threads, **chosen)
     text = json.dumps({"bench": options.kind, **provenance(options.threads), **result}, indent=1)
     if options.json:
-        options.json.write_text(text + "\n")
+        files.write_text(options.json, text + "\n")
     for case in [] if chosen else result.get("cases", []):
         print(_line(case))
     if not options.json:
@@ -60,11 +80,14 @@ def _parser() -> argparse.ArgumentParser:
             kind, help=about.split("\n")[0], description=about, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         part.add_argument("--json", type=Path, help="where to write the result; printed otherwise")
-        part.add_argument("--threads", type=int, default=1)
+        part.add_argument("--threads", type=positive, default=1)
         if kind in CHOOSING:
             part.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these cases alone")
-            part.add_argument("--lengths", nargs="+", type=int, metavar="N", help="tokens of a prompt")
+            part.add_argument("--lengths", nargs="+", type=positive, metavar="N", help="tokens of a prompt")
             part.add_argument("--seconds", type=float, help="about how long each case may take")
+        if kind == "soak":
+            for name, (default, what) in SOAKED.items():
+                part.add_argument(f"--{name}", type=type(default), default=default, help=f"{what} ({default!r})")
     return parser
 
 

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 from typing import Any
 
+from playground.bench.server import BenchError, serving
+
 VISITS, LENGTH = 5, 128
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
     "--headless",
@@ -37,36 +32,17 @@ DRAWN = """key => { const view = document.querySelector('#view-compare [data-rea
 
 def run(threads: int = 1) -> dict[str, Any]:
     """Medians over a few visits, each in a fresh browser profile, after one visit that warms the server."""
+    if shutil.which(CHROMIUM) is None:
+        raise BenchError(f"There is no Chromium at {CHROMIUM}: install it, or name another by CHROMIUM=PATH.")
     from playwright.sync_api import sync_playwright
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/"
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "OMP_NUM_THREADS": str(threads)}
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        _wait(address)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-            visits = [_visit(browser, address) for _ in range(VISITS + 1)][1:]
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait(10)
+    with serving(threads) as (address, _), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        visits = [_visit(browser, address) for _ in range(VISITS + 1)][1:]
+        browser.close()
     middle = {name: statistics.median(visit[name] for visit in visits) for name in visits[0]}
     targets = {"opened_s": 2.5, "clicked_s": 2.0, "own_bytes": 1_000_000}
     return {"visits": VISITS, "length": LENGTH, "medians": middle, "targets": targets, "each": visits}
-
-
-def _wait(address: str) -> None:
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
-    raise RuntimeError("the app did not start within a minute")
 
 
 def _visit(browser: Any, address: str) -> dict[str, float]:
@@ -94,4 +70,4 @@ def _visit(browser: Any, address: str) -> dict[str, float]:
 
 def _ours(url: str) -> bool:
     """Our files, pictures and results; not the framework's scripts, styles and fonts."""
-    return "/gradio_api/" in url
+    return any(f"/{part}/" in url for part in ("gradio_api", "web", "runs"))

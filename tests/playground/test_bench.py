@@ -1,15 +1,20 @@
 """The benches against `transformers`: that both sides are the same size and do what is claimed, and that they run."""
 
+import os
+import random
 import sys
+import time
+from collections import Counter
 from itertools import cycle
 
 import pytest
 import torch
 
 from playground.bench import __main__ as command
-from playground.bench import clock, decode, induction, mixers, prefill, stacks, train
+from playground.bench import clock, decode, induction, mixers, prefill, soak, stacks, train, visitor
 from playground.bench.configurations import KINDS
 from playground.bench.references import NEEDED, reference, transformers
+from playground.ui.shell import launch
 
 MORE = {"mamba": 141_568, "mlstm": 2_048, "minimax-m1": 4_032}  # of ours alone: feed-forwards; short convolutions
 
@@ -97,3 +102,41 @@ def test_an_unknown_case_is_told(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bench", "prefill", "--only", "mha", "nothing"])
     with pytest.raises(SystemExit, match="unknown: nothing; known: .*slstm mixer"):
         command.main()
+
+
+def test_a_soak_says_how_memory_grew():
+    class Gone:
+        calls, errors, times = Counter(a=2), Counter({"No.": 1}), {"a": [1.0, 3.0]}
+
+    read = [(float(second), second // 2, 500.0 + min(second, 60) + second / 10) for second in range(600)]
+    told = soak.summary(400.0, read, [Gone(), Gone()], minutes=10)
+    assert told["mb"]["settled_after_s"] == 100 and told["mb"]["start"] == 400
+    assert told["mb"]["a_session"] == pytest.approx(0.2, abs=1e-3)
+    assert told["mb"]["growth_percent"] == pytest.approx(100 * (50 - 5) / 572.5, rel=0.05)
+    assert told["calls"] == {"a": 4} and told["errors"] == {"No.": 2} and told["sessions"] == 299
+    assert told["answer_s"] == {"count": 4, "p50": 2.0, "p95": 3.0}
+
+
+def test_a_visitor_of_the_soak_does_all_that_it_can(monkeypatch):
+    """On the real app; runs of minutes are left at their first message."""
+    app, address, _ = launch(server_port=None, quiet=True, prevent_thread_lock=True)
+    try:
+        one = visitor.Visitor(address, random.Random(1))
+        one.until = 0.0
+        one.visit()
+        press = one.press
+        for what in visitor.WEIGHTS:
+            one.session = what
+            monkeypatch.setattr(one, "press", lambda *a, **k: press(*a, **k | {"hears": 1, "stops": 0.0}))
+            one.do(what)
+        monkeypatch.undo()
+        one.until, one.session = float("inf"), "another"
+        one.do("family")
+        one.stop("stop-train")
+        over = time.monotonic() + 60
+        while any(app.get_blocks()._queue.active_jobs) and time.monotonic() < over:  # those that were left end soon
+            time.sleep(0.1)
+    finally:
+        app.get_blocks().close(verbose=False)
+    assert not one.errors and set(visitor.WEIGHTS) < set(one.calls) and one.times["family"]
+    assert soak.resident_mb(os.getpid()) > 50
