@@ -255,10 +255,10 @@ _known: dict[tuple[str, int, str], int] = {}  # bytes held after so many tokens 
 
 def pieces(id: str, lengths: Sequence[int], device: torch.device) -> Iterator[int]:
     """Bytes held after so many tokens, for rising lengths, from one real state that reads on."""
+    model, _ = model_of(id, str(device))  # which tells a damaged one, also of what is known already
     if all((id, n, str(device)) in _known for n in lengths):
         yield from (_known[id, n, str(device)] for n in lengths)
         return
-    model, _ = model_of(id, str(device))
     state, read = None, 0
     for n in lengths:
         with measure.device_lock(), torch.inference_mode():

@@ -55,12 +55,11 @@ class Visitor:
                 time.sleep(1)
 
     def visit(self) -> None:
-        """A new session: the page, its load, and a few presses."""
+        """A new session: the page, and a few presses."""
         self.sessions += 1
         self.session = secrets.token_hex(6)
         self.client.get("/").raise_for_status()
         self.config = self.client.get("/config").raise_for_status().json()
-        self.press("load", self.dependency("load"), {})
         for what in self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=self.chance.randint(1, MOST)):
             if time.monotonic() < self.until:
                 self.do(what)

@@ -9,6 +9,7 @@ import pytest
 
 from playground import turns
 from playground.turns import FairLock, Quiet, QuietSelector, keep_quiet, on_behalf_of
+from tests.playground.ui.driving import asked
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -143,7 +144,7 @@ def test_an_event_loop_is_at_work_only_between_its_waits() -> None:
             seen.append(quiet._serving)
             await asyncio.sleep(0.01)
 
-    asyncio.run(serve())
+    asked(serve())
     assert seen == [1, 1, 1] and quiet._serving == 0 and quiet._due == 0
 
 

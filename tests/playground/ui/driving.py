@@ -1,7 +1,11 @@
-"""Driving a page's streams without Gradio: each in an event loop of its own, as if a browser listened."""
+"""Driving a page's streams without Gradio: each in an event loop and a thread of its own, as if a browser listened.
+
+A thread of its own, because the browser tests keep a loop running in the main one.
+"""
 
 import asyncio
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gradio as gr
@@ -26,18 +30,19 @@ def heard(*sessions: str) -> Runs:
 
 def driven(stream: Any) -> Generator[Payload, None, None]:
     """The payloads of an asynchronous generator, one after the other; closing this closes that."""
-    with asyncio.Runner() as runner:
+    async def taken() -> Any:
+        return await anext(stream, None)
+
+    with ThreadPoolExecutor(1) as pool, asyncio.Runner() as runner:
         try:
-            while True:
-                try:
-                    yield runner.run(stream.__anext__())
-                except StopAsyncIteration:
-                    return
+            while (payload := pool.submit(lambda: runner.run(taken())).result()) is not None:
+                yield payload
         finally:
-            runner.run(stream.aclose())
+            pool.submit(lambda: runner.run(stream.aclose())).result()
+            pool.submit(runner.close).result()
 
 
-def asked(awaitable: Any) -> Any:
+def asked(coroutine: Any) -> Any:
     """The result of a coroutine."""
-    with asyncio.Runner() as runner:
-        return runner.run(awaitable)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()

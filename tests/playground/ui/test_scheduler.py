@@ -13,6 +13,7 @@ from playground.request import Request
 from playground.ui.listeners import Audience
 from playground.ui.scheduler import FullError, Job, Kind, Payload, Scheduler, Subscription
 from playground.ui.streams import Runs, follow
+from tests.playground.ui.driving import asked
 
 ONE = Kind("compare", slots=1)
 
@@ -76,7 +77,10 @@ class House:
 
 
 def held(scenario: Callable[[House], Any]) -> None:
-    asyncio.run(scenario(House()))
+    async def whole() -> None:
+        await scenario(House())
+
+    asked(whole())
 
 
 def test_a_line_is_served_in_order_and_says_how_many_are_before() -> None:

@@ -150,7 +150,7 @@ def test_what_lies_unread_is_not_added_to() -> None:
         async for payload in streams.follow(runs, subscription, audience, ""):
             sent.append(payload)
 
-    asyncio.run(follow())
+    asked(follow())
     assert [payload["number"] for payload in sent] == [299]
 
 
