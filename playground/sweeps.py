@@ -83,7 +83,7 @@ def read(kind: str, task: str, folder: Path = FOLDER) -> Sweep:
         for run in runs:
             grouped.setdefault((run["architecture"], run["attention"]), []).append(run)
         curves = tuple(_curve(id, attention, found) for (id, attention), found in grouped.items())
-        what, source = str(facts["what"]), _source(facts, runs)
+        what, source = str(facts["what"]), _source(facts, runs) if runs else ""
         least, greatest = (int(load) for load in facts["trained_pairs"])
     except (FileError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         why = str(error) if isinstance(error, FileError) else f"{shown(path)} is broken: it is no record. {gather}"
