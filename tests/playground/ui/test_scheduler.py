@@ -278,3 +278,15 @@ def test_an_error_ends_the_run_for_all_and_frees_its_place() -> None:
         await task
 
     held(scenario)
+
+
+def test_where_nobody_else_is_at_work_everyone_measures_anew() -> None:
+    async def scenario(house: House) -> None:
+        house.gates.open["same"] = threading.Event()
+        house.gates.open["same"].set()
+        await house.call("a", "same")
+        await house.until(lambda: not house.scheduler.running)
+        await house.call("b", "same")
+        assert house.gates.begun == ["same", "same"] and "shared_s" not in house.heard["b"][-1]
+
+    held(scenario)
